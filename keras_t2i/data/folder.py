@@ -1,0 +1,213 @@
+"""Captioned images from a folder of one's own."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from keras_t2i.data.images import decoded_images, open_path, pixel_loader
+from keras_t2i.data.pipeline import CaptionedImages, Split
+from keras_t2i.data.rows import CaptionedFile, SkippedRow, read_rows
+
+__all__ = ["FolderContents", "from_folder", "read_folder"]
+
+_MIN_IMAGES = 2  # A mismatched caption is another image's caption.
+_NAMED_ROWS = 3
+
+
+def from_folder(
+    folder: str | os.PathLike[str],
+    image_size: int = 64,
+    batch_size: int = 32,
+    *,
+    caption_column: str | None = None,
+    validation_share: float = 0.1,
+    horizontal_flip: bool = False,
+    seed: int = 0,
+    max_skipped_share: float = 0.05,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> CaptionedImages:
+    """Reads captioned images from a folder.
+
+    The folder is laid out as Hugging Face's `imagefolder`: a `metadata.jsonl` or `metadata.csv`, in the folder itself
+    or in its direct subfolders, with a column `file_name` and a column of captions (one text, or a list of texts of
+    which one is drawn per image per epoch). An image may also have several rows, one for each caption. Or, without such
+    a file: a `.txt` file beside each image, one caption a line.
+
+    **Splits.** A `split` column, or subfolders named after splits, decide: `train` is trained on; `validation` (also
+    `valid`, `val`, `dev`) is held out; `test` is left out of both, but takes the place of a missing `validation`.
+    Images of any other split are left out; rows without one are training images. Where nothing is held out so, a seeded
+    share of the training images is; files with the same content always fall on the same side.
+
+    **Images** of any common format are turned upright, cropped to their central square, resized with antialiasing and
+    laid on white where transparent (see `decode_image`). They are decoded once, to a cache file read by memory mapping,
+    so that a large set does not need as much memory.
+
+    **Rows that cannot be used** (missing or damaged image, more than 100 megapixels, a path out of the folder, a
+    caption that is empty, not UTF-8, with a NUL or of more than 2,000 characters, a repeated row) are left out, counted
+    in a warning and named in `CaptionedImages.skipped`. A row is used whole or not at all; empty texts in a list of
+    captions do no harm.
+
+    Args:
+        folder: The folder.
+        image_size: Height and width in pixels, 8 to 1024.
+        batch_size: Images in a batch.
+        caption_column: Column of captions; by default the first present of `text`, `caption` and `captions`.
+        validation_share: Share of images held out where the folder holds none out itself, in [0, 1).
+        horizontal_flip: Whether to mirror half of the training images. Off by default: captions may name sides.
+        seed: Seed of the held-out share, of order and of captions drawn.
+        max_skipped_share: Share of rows, in [0, 1], that may be unusable before reading stops with an error.
+        cache_dir: Where decoded images are kept; by default `keras_t2i` in the user's cache directory.
+
+    Raises:
+        ValueError: if the folder or its captions are missing, too many rows cannot be used, fewer than two training
+            images are left, or an argument is out of range.
+    """
+    for name, share, closed in (
+        ("validation_share", validation_share, False),
+        ("max_skipped_share", max_skipped_share, True),
+    ):
+        if not (0 <= share < 1 or (closed and share == 1)):
+            raise ValueError(
+                f"`{name}` must be a share, at least 0 and {'at most' if closed else 'below'} 1; got {share}."
+            )
+    contents = read_folder(
+        folder, image_size, caption_column=caption_column, max_skipped_share=max_skipped_share, cache_dir=cache_dir
+    )
+    positions = contents.splits(validation_share, seed)
+    held_out = positions.get("validation", positions.get("test"))
+    train = positions.get("train", np.empty(0, np.int64))
+    if len(train) < _MIN_IMAGES:
+        counts = ", ".join(f"{name} {len(numbers)}" for name, numbers in positions.items()) or "none"
+        raise ValueError(
+            f"Training needs at least {_MIN_IMAGES} usable training images; {contents.folder!r} has {len(train)}"
+            f" (images by split: {counts})."
+        )
+    if contents.skipped:
+        warnings.warn(f"{contents.skipped_summary()} The rest is used; all are named in `.skipped`.", stacklevel=2)
+    return CaptionedImages(
+        contents.split(train),
+        contents.split(held_out) if held_out is not None else None,
+        image_size,
+        batch_size,
+        horizontal_flip=horizontal_flip,
+        seed=seed,
+        name=os.path.basename(os.path.abspath(folder)),
+        skipped=contents.skipped,
+    )
+
+
+@dataclass(frozen=True)
+class FolderContents:
+    """The usable images of a folder, decoded, and the rows that cannot be used.
+
+    Args:
+        folder: The folder, as it was passed.
+        files: Each usable image file with its captions.
+        records: Decoded images (see `decoded_images`), those that could not be decoded among them.
+        positions: For each of `files`, the place of its record.
+        skipped: Rows that cannot be used.
+        num_rows: Rows in all.
+    """
+
+    folder: str
+    files: tuple[CaptionedFile, ...]
+    records: np.ndarray
+    positions: np.ndarray
+    skipped: tuple[SkippedRow, ...]
+    num_rows: int
+
+    def splits(self, validation_share: float, seed: int) -> dict[str, np.ndarray]:
+        """Returns the numbers of the images in each split, held-out share included."""
+        numbers: dict[str, list[int]] = {}
+        for number, file in enumerate(self.files):
+            numbers.setdefault(file.split or "train", []).append(number)
+        if validation_share > 0 and not {"validation", "test"} & numbers.keys() and "train" in numbers:
+            held_out = self._drawn(numbers["train"], validation_share, seed)
+            if held_out:
+                numbers["train"] = [number for number in numbers["train"] if number not in held_out]
+                numbers["validation"] = sorted(held_out)
+        return {name: np.asarray(found, np.int64) for name, found in numbers.items()}
+
+    def _drawn(self, numbers: list[int], share: float, seed: int) -> set[int]:
+        """Draws by the files' content, so that copies stay together, whatever their names and order."""
+        by_content: dict[bytes, list[int]] = {}
+        for number, digest in zip(numbers, self.records["digest"][self.positions[numbers]].tolist(), strict=True):
+            by_content.setdefault(hashlib.sha256(f"{seed}/{digest}".encode()).digest(), []).append(number)
+        drawn: set[int] = set()
+        wanted = min(math.ceil(share * len(numbers)), len(numbers) - _MIN_IMAGES)
+        for _, same in sorted(by_content.items()):
+            if len(drawn) + len(same) <= wanted:
+                drawn.update(same)
+        return drawn
+
+    def split(self, numbers: np.ndarray) -> Split:
+        """Returns the images of these numbers as one side of a captioned set."""
+        captions: dict[str, int] = {}
+        caption_ids = tuple(
+            tuple(captions.setdefault(caption, len(captions)) for caption in self.files[number].captions)
+            for number in numbers
+        )
+        return Split(tuple(captions), caption_ids, pixel_loader(self.records, self.positions[numbers]))
+
+    def skipped_summary(self) -> str:
+        """One sentence: how many rows cannot be used, and the first few by name."""
+        return _summary(self.folder, self.skipped, self.num_rows)
+
+
+def read_folder(
+    folder: str | os.PathLike[str],
+    image_size: int = 64,
+    *,
+    caption_column: str | None = None,
+    max_skipped_share: float = 1.0,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> FolderContents:
+    """Reads and decodes a folder; what `from_folder` and `check_folder` share. Arguments are those of `from_folder`.
+
+    Raises:
+        ValueError: if the folder or its captions are missing, or too many rows cannot be used.
+    """
+    if not 8 <= image_size <= 1024:
+        raise ValueError(f"`image_size` must be 8 to 1024 pixels; got {image_size}.")
+    rows = read_rows(folder, caption_column)
+    _check_skipped(str(folder), rows.skipped, rows.num_rows, max_skipped_share)  # Before an hour of decoding.
+    stamps = "\n".join(f"{file.name}\t{file.size}\t{file.modified}" for file in rows.files)
+    records = decoded_images(
+        tf.data.Dataset.from_tensor_slices(tf.constant([os.fsencode(file.path) for file in rows.files], tf.string)),
+        len(rows.files),
+        open_path,
+        image_size,
+        f"{os.path.realpath(folder)}\n{stamps}",
+        cache_dir,
+    )
+    errors = records["error"]
+    damaged = [
+        SkippedRow(*file.source, f"{file.name}: {error.decode('utf-8')}")
+        for file, error in zip(rows.files, errors, strict=True)
+        if error
+    ]
+    skipped = sorted([*rows.skipped, *damaged], key=lambda row: (row.file, row.line or 0))
+    _check_skipped(str(folder), skipped, rows.num_rows, max_skipped_share)
+    usable = np.flatnonzero(errors == b"")
+    files = tuple(rows.files[number] for number in usable)
+    return FolderContents(str(folder), files, records, usable, tuple(skipped), rows.num_rows)
+
+
+def _check_skipped(folder: str, skipped: list[SkippedRow], num_rows: int, max_skipped_share: float) -> None:
+    if len(skipped) > max_skipped_share * num_rows:
+        raise ValueError(
+            f"{_summary(folder, skipped, num_rows)} At most {max_skipped_share:.0%} may be so (`max_skipped_share`);"
+            f" `keras-t2i data check {folder}` names them all."
+        )
+
+
+def _summary(folder: str, skipped: list[SkippedRow] | tuple[SkippedRow, ...], num_rows: int) -> str:
+    named = "; ".join(map(str, skipped[:_NAMED_ROWS])) + ("; ..." if len(skipped) > _NAMED_ROWS else "")
+    return f"{len(skipped)} of {num_rows} rows of {folder!r} cannot be used ({named})."

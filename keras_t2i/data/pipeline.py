@@ -1,0 +1,184 @@
+"""Captioned images as `tf.data`: one deterministic, resumable pipeline for every source of data."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from keras_t2i.data.rows import SkippedRow
+
+__all__ = ["CaptionedImages", "Split"]
+
+
+class SupportsEncode(Protocol):
+    """What `CaptionedImages.encode` needs of a text encoder (or of a caching wrapper around one)."""
+
+    def encode(self, captions: Sequence[str]) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """One side (training or validation) of a captioned image set.
+
+    Args:
+        captions: Every distinct caption of this split.
+        caption_ids: For each image, the positions in `captions` of the captions that describe it; at least one each.
+        load_images: A function traceable by `tf.data`: image numbers, int64 of shape `(B,)`, and one random seed
+            each, int64 of shape `(B, 2)`, to images in [-1, 1], float32 of shape `(B, H, W, 3)`. File-backed sources
+            ignore the seeds; rendered ones draw their variations from them.
+        labels: Optional integer attributes of each image, shape `(num_images, num_attributes)`.
+    """
+
+    captions: tuple[str, ...]
+    caption_ids: tuple[tuple[int, ...], ...]
+    load_images: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    labels: np.ndarray | None = None
+    embeddings: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if not self.caption_ids:
+            raise ValueError("A split needs at least one image; got none. Check the paths and the split names.")
+        empty = next((number for number, ids in enumerate(self.caption_ids) if not ids), None)
+        if empty is not None:
+            raise ValueError(f"Every image needs a caption; image number {empty} has none.")
+
+    @property
+    def num_images(self) -> int:
+        return len(self.caption_ids)
+
+
+@dataclass(frozen=True)
+class CaptionedImages:
+    """A captioned image set, ready for `fit`.
+
+    The order of images, the caption drawn for each and the flips follow from `(seed, position in the stream)` alone,
+    so that a run can be resumed in the middle of an epoch and see the very same batches.
+
+    Batches are dictionaries: `{"images": (B, H, W, 3) float32 in [-1, 1], "captions": (B,) string}`, or, after
+    `encode`, `{"images": ..., "sentence_embeddings": (B, D) float32}`.
+
+    Args:
+        train_split: Images to train on.
+        validation_split: Held-out images, or `None`.
+        image_size: Height and width of the images in pixels.
+        batch_size: Images in a batch.
+        horizontal_flip: Whether to mirror half of the training images. Off by default: captions may name sides.
+        seed: Seed of order, captions drawn and flips.
+        name: Short name for messages and model cards.
+        skipped: Rows of the source that could not be used, and why.
+    """
+
+    train_split: Split
+    validation_split: Split | None
+    image_size: int
+    batch_size: int = 32
+    horizontal_flip: bool = False
+    seed: int = 0
+    name: str = "captioned images"
+    skipped: tuple[SkippedRow, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"`batch_size` must be at least 1; got {self.batch_size}.")
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in which as many images pass as the training split holds (at least one)."""
+        return max(1, self.train_split.num_images // self.batch_size)
+
+    @property
+    def train(self) -> tf.data.Dataset:
+        """One pass over the training images, in a new order each time it is iterated."""
+        epochs = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True).take(1)
+        steps = self.steps_per_epoch
+
+        def one_epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
+            numbers = tf.data.Dataset.range(steps)
+            return numbers.map(
+                lambda step: self._train_batch(step, epoch_seed),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+
+        dataset = epochs.flat_map(one_epoch).prefetch(2)
+        return dataset.apply(tf.data.experimental.assert_cardinality(steps))
+
+    def train_from(self, step: int = 0) -> tf.data.Dataset:
+        """The endless training stream from batch number `step` on: what a run resumed at `step` would have seen.
+
+        Pass it to `fit` together with `steps_per_epoch`.
+        """
+        numbers = tf.data.Dataset.range(step, tf.int64.max)
+        seed = tf.constant(self.seed, tf.int64)
+        return numbers.map(
+            lambda number: self._train_batch(number, seed), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        ).prefetch(2)
+
+    @property
+    def validation(self) -> tf.data.Dataset | None:
+        """The held-out images in a fixed order, each with one fixed caption; `None` where nothing is held out."""
+        split = self.validation_split
+        if split is None:
+            return None
+        first = np.asarray([ids[number % len(ids)] for number, ids in enumerate(split.caption_ids)], np.int64)
+        texts = _texts(split)
+
+        def load(indices: tf.Tensor) -> dict[str, tf.Tensor]:
+            seeds = tf.stack([tf.fill(tf.shape(indices), tf.constant(self.seed, tf.int64)), indices], axis=1)
+            images = self._shaped(split.load_images(indices, seeds))
+            return {"images": images, _text_key(split): tf.gather(texts, tf.gather(first, indices))}
+
+        batches = tf.data.Dataset.range(split.num_images).batch(self.batch_size)
+        return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+    def encode(self, text_encoder: SupportsEncode) -> CaptionedImages:
+        """Returns the same set with every distinct caption embedded once, ahead of training."""
+
+        def encoded(split: Split) -> Split:
+            return replace(split, embeddings=np.asarray(text_encoder.encode(split.captions), np.float32))
+
+        validation = self.validation_split and encoded(self.validation_split)
+        return replace(self, train_split=encoded(self.train_split), validation_split=validation)
+
+    def _train_batch(self, step: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        split = self.train_split
+        positions = tf.cast(step, tf.int64) * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
+        epochs, within = positions // split.num_images, positions % split.num_images
+        seeds = tf.stack([tf.fill(tf.shape(positions), seed), positions], axis=1)
+        shuffle_seeds = tf.stack([tf.fill(tf.shape(positions), seed), tf.ones_like(positions), epochs], axis=1)
+        # The public wrapper, tf.random.experimental.index_shuffle, takes one seed for all; this takes one an epoch.
+        indices = tf.raw_ops.RandomIndexShuffle(
+            index=within, seed=tf.cast(shuffle_seeds, tf.uint32), max_index=tf.constant(split.num_images - 1, tf.int64)
+        )
+        draws = tf.map_fn(
+            lambda pair: tf.random.stateless_uniform((2,), pair),
+            seeds,
+            fn_output_signature=tf.TensorSpec((2,), tf.float32),
+        )
+        images = self._shaped(split.load_images(indices, seeds))
+        if self.horizontal_flip:
+            images = tf.where(draws[:, 1, None, None, None] < 0.5, images[:, :, ::-1], images)
+        counts = np.fromiter(map(len, split.caption_ids), np.int64)
+        count = tf.gather(counts, indices)
+        offset = tf.minimum(tf.cast(draws[:, 0] * tf.cast(count, tf.float32), tf.int64), count - 1)
+        all_ids = np.fromiter(itertools.chain.from_iterable(split.caption_ids), np.int64)
+        chosen = tf.gather(all_ids, tf.gather(np.cumsum(counts) - counts, indices) + offset)
+        return {"images": images, _text_key(split): tf.gather(_texts(split), chosen)}
+
+    def _shaped(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(images, (None, self.image_size, self.image_size, 3))
+
+
+def _text_key(split: Split) -> str:
+    return "captions" if split.embeddings is None else "sentence_embeddings"
+
+
+def _texts(split: Split) -> tf.Tensor:
+    if split.embeddings is None:
+        return tf.constant([caption.encode("utf-8") for caption in split.captions])
+    return tf.constant(split.embeddings)

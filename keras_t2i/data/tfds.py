@@ -1,0 +1,195 @@
+"""Captioned images from TensorFlow Datasets: captioned sets as they are, labelled ones through a caption template."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keras_t2i.data.images import decoded_images, open_bytes, pixel_loader
+from keras_t2i.data.metadata import CAPTION_COLUMNS
+from keras_t2i.data.pipeline import CaptionedImages, Split
+from keras_t2i.data.rows import SkippedRow
+
+__all__ = ["from_tfds"]
+
+_VALIDATION_NAMES = ("validation", "valid", "val", "dev", "test")
+
+
+def from_tfds(
+    name: str,
+    image_size: int = 64,
+    batch_size: int = 32,
+    *,
+    caption_template: str = "a photo of a {label}",
+    train: str = "train",
+    validation: str | None = None,
+    validation_share: float = 0.1,
+    horizontal_flip: bool = False,
+    seed: int = 0,
+    data_dir: str | os.PathLike[str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> CaptionedImages:
+    """Reads captioned images from a TensorFlow dataset, downloading it first where it is not yet prepared.
+
+    Captions come from the feature `captions`, `caption` or `text` (one text, a list, or a list of entries with a
+    `text`, as in `coco_captions`). A set without captions but with a class label (`oxford_flowers102`,
+    `caltech_birds2011`) gets one caption an image from the template; its label names lose leading numbers and
+    underscores (`001.Black_footed_Albatross` becomes `Black footed Albatross`), and the labels are kept in
+    `Split.labels`.
+
+    Images are cropped, resized and cached as `from_folder` does; those without a caption or that cannot be decoded are
+    left out, counted in a warning and named in `CaptionedImages.skipped`, by split and number.
+
+    Args:
+        name: Name of the dataset, with configuration and version where wanted, such as `"coco_captions/2017"`.
+        image_size: Height and width in pixels, 8 to 1024.
+        batch_size: Images in a batch.
+        caption_template: Caption of a labelled image; `{label}` stands for the label's name.
+        train: Split to train on; slices such as `"train[:80%]"` too.
+        validation: Held-out split; by default the first present of `validation`, `valid`, `val`, `dev` and `test`.
+        validation_share: Share of the training split held out where there is no other, in [0, 1).
+        horizontal_flip: Whether to mirror half of the training images.
+        seed: Seed of order and captions drawn.
+        data_dir: Where prepared datasets are; by default TensorFlow Datasets' own directory.
+        cache_dir: Where decoded images are kept; by default `keras_t2i` in the user's cache directory.
+
+    Raises:
+        ValueError: if the dataset is unknown, can be neither found nor downloaded, has no such split, no images, or
+            neither captions nor labels.
+    """
+    if "{label}" not in caption_template:
+        raise ValueError(f"`caption_template` needs {{label}} where the label goes; got {caption_template!r}.")
+    if not 8 <= image_size <= 1024:
+        raise ValueError(f"`image_size` must be 8 to 1024 pixels; got {image_size}.")
+    if not 0 <= validation_share < 1:
+        raise ValueError(f"`validation_share` must be a share, at least 0 and below 1; got {validation_share}.")
+    builder = _prepared_builder(name, data_dir)
+    if validation is None:
+        others = [other for other in _VALIDATION_NAMES if other in builder.info.splits and other != train]
+        validation = others[0] if others else None
+    if validation is None and validation_share:
+        first = 100 - max(1, round(100 * validation_share))
+        if "[" in train:
+            raise ValueError(
+                f"{name} has no validation split, and {train!r} is a slice: pass validation as a slice too."
+            )
+        train, validation = f"{train}[:{first}%]", f"{train}[{first}%:]"
+    read = _Reader(builder, caption_template, image_size, cache_dir)
+    train_split, skipped = read.split(train)
+    validation_split, more_skipped = read.split(validation) if validation else (None, ())
+    skipped += more_skipped
+    if skipped:
+        warnings.warn(
+            f"{len(skipped)} images of {name} cannot be used (first: {skipped[0]}); all are named in `.skipped`.",
+            stacklevel=2,
+        )
+    return CaptionedImages(
+        train_split,
+        validation_split,
+        image_size,
+        batch_size,
+        horizontal_flip=horizontal_flip,
+        seed=seed,
+        name=name,
+        skipped=skipped,
+    )
+
+
+class _Reader:
+    """Reads splits of one prepared dataset."""
+
+    def __init__(
+        self, builder: Any, caption_template: str, image_size: int, cache_dir: str | os.PathLike[str] | None
+    ) -> None:
+        import tensorflow_datasets as tfds
+
+        self.builder, self.image_size, self.cache_dir = builder, image_size, cache_dir
+        features = builder.info.features
+        fields = dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
+        self.image = next((name for name, feature in fields.items() if isinstance(feature, tfds.features.Image)), None)
+        self.text = next((name for name in ("captions", *CAPTION_COLUMNS) if name in fields), None)
+        label = next((name for name, feature in fields.items() if isinstance(feature, tfds.features.ClassLabel)), None)
+        self.label = label if self.text is None else None
+        if self.image is None or (self.text is None and self.label is None):
+            missing = "image" if self.image is None else "caption or label"
+            raise ValueError(
+                f"The dataset {builder.info.full_name} has no {missing} feature, only {', '.join(fields) or 'none'};"
+                " choose a set of images with captions or class labels."
+            )
+        self.captions_of = self._text_captions if self.text else self._label_captions(caption_template)
+
+    def split(self, name: str) -> tuple[Split, tuple[SkippedRow, ...]]:
+        """Returns a split, and its images that cannot be used."""
+        import tensorflow_datasets as tfds
+
+        try:
+            wanted = {self.text or self.label: True}
+            texts = self.builder.as_dataset(split=name, decoders=tfds.decode.PartialDecoding(wanted))
+            files = self.builder.as_dataset(split=name, decoders={self.image: tfds.decode.SkipDecoding()})
+            count = int(self.builder.info.splits[name].num_examples)
+        except (KeyError, ValueError) as error:
+            known = ", ".join(self.builder.info.splits)
+            raise ValueError(f"{self.builder.info.full_name} has no split {name!r}; it has {known}.") from error
+        values = list(texts.map(lambda example: example[self.text or self.label]).as_numpy_iterator())
+        info = self.builder.info
+        key = (
+            f"tfds {info.full_name} {name} {self.builder.data_dir} {info.splits.total_num_examples} {info.dataset_size}"
+        )
+        image = self.image
+        records = decoded_images(
+            files.map(lambda example: example[image]), count, open_bytes, self.image_size, key, self.cache_dir
+        )
+        captions: dict[str, int] = {}
+        caption_ids, positions, skipped = [], [], []
+        for number, value in enumerate(values):
+            found = self.captions_of(value)
+            if records["error"][number] or not found:
+                reason = records["error"][number].decode("utf-8") or "no caption"
+                skipped.append(SkippedRow(f"{info.full_name}[{name}]", number + 1, reason))
+                continue
+            caption_ids.append(tuple(captions.setdefault(caption, len(captions)) for caption in found))
+            positions.append(number)
+        if not positions:
+            reasons = "; ".join(map(str, skipped[:3])) or "it is empty"
+            raise ValueError(f"No usable image in {name!r} of {info.full_name} ({reasons}).")
+        numbers = np.asarray(positions, np.int64)
+        labels = np.asarray(values, np.int64)[numbers][:, None] if self.label else None
+        return Split(tuple(captions), tuple(caption_ids), pixel_loader(records, numbers), labels), tuple(skipped)
+
+    def _text_captions(self, value: Any) -> list[str]:
+        texts = value["text"] if isinstance(value, dict) else value
+        found = (" ".join(text.decode("utf-8", "replace").split()) for text in np.atleast_1d(np.asarray(texts, object)))
+        return list(dict.fromkeys(text for text in found if text and "\0" not in text))
+
+    def _label_captions(self, template: str) -> Callable[[Any], list[str]]:
+        names = [re.sub(r"^\d+\.", "", name).replace("_", " ") for name in self.builder.info.features[self.label].names]
+        return lambda value: [template.replace("{label}", names[int(value)])] if int(value) >= 0 else []
+
+
+def _prepared_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir and os.fspath(data_dir))
+    except (
+        Exception
+    ) as error:  # An unknown name, version or configuration: each has an error of its own, of many lines.
+        raise ValueError(f"TensorFlow Datasets has no {name!r} ({_first_line(error)}); check the name.") from error
+    if not builder.is_prepared():
+        try:
+            builder.download_and_prepare()
+        except Exception as error:  # Each source fails offline in its own way.
+            raise ValueError(
+                f"The dataset {name!r} is not prepared in {str(builder.data_dir)!r} and could not be downloaded"
+                f" ({_first_line(error)}); download it where there is a network, and pass its data_dir."
+            ) from error
+    return builder
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
