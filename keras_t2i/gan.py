@@ -1,0 +1,362 @@
+"""TextToImageGAN: a frozen text encoder, a generator and a discriminator, trained against each other by `fit`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_t2i import losses, penalties
+from keras_t2i.networks.base import Discriminator, Generator
+
+__all__ = ["TextToImageGAN", "latents_for"]
+
+_CHUNK = 8
+"""Images in one call of the generator: fixed, so that pixels cannot depend on the caller's batch size."""
+
+
+class TextToImageGAN(keras.Model):
+    """A text-conditional generative adversarial network.
+
+    Batches are dictionaries with `"images"` (float32 in [-1, 1], shape `(B, H, W, 3)`) and either `"captions"`
+    (string, shape `(B,)`), which the text encoder turns into embeddings inside the graph, or `"sentence_embeddings"`
+    (float32, shape `(B, D)`), computed ahead of time.
+
+    Args:
+        text_encoder: A `keras_t2i.text.TextEncoder`, frozen; or `None` where batches hold embeddings and nothing but
+            embeddings will ever be asked for.
+        generator: A `keras_t2i.networks.Generator`.
+        discriminator: A `keras_t2i.networks.Discriminator` of the same image size.
+        embedding_dim: Length of the sentence embeddings; needed only without a text encoder.
+
+    Raises:
+        ValueError: if the image sizes differ, or if the length of the embeddings is unknown.
+    """
+
+    def __init__(
+        self,
+        text_encoder: Any,
+        generator: Generator,
+        discriminator: Discriminator,
+        embedding_dim: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if generator.image_size != discriminator.image_size:
+            raise ValueError(
+                f"The generator makes images of {generator.image_size} pixels and the discriminator expects "
+                f"{discriminator.image_size}; build both with the same `image_size`."
+            )
+        if text_encoder is None and embedding_dim is None:
+            raise ValueError("Without a `text_encoder`, pass `embedding_dim`, the length of the sentence embeddings.")
+        self.text_encoder = text_encoder
+        self.generator = generator
+        self.discriminator = discriminator
+        self.embedding_dim = int(embedding_dim or text_encoder.embedding_dim)
+        generator.build_for(self.embedding_dim)
+        discriminator.build_for(self.embedding_dim)
+        self.ema_generator = generator.__class__.from_config(generator.get_config())
+        self.ema_generator.build_for(self.embedding_dim)
+        self.ema_generator.set_weights(generator.get_weights())
+        self.ema_generator.trainable = False
+        self.seed_generator = keras.random.SeedGenerator(0)
+        self.built = True
+
+    @property
+    def image_size(self) -> int:
+        return self.generator.image_size
+
+    def adapt(self, captions: Sequence[str] | np.ndarray) -> None:
+        """Centers the text on the captions of a data set; call it once before training a new model.
+
+        Args:
+            captions: The training captions, or their sentence embeddings, float32, shape `(N, D)`.
+        """
+        given = isinstance(captions, np.ndarray) and captions.dtype.kind == "f"
+        embeddings = captions if given else self.text_encoder.encode(list(captions))
+        for network in (self.generator, self.discriminator, self.ema_generator):
+            network.adapt(embeddings)
+
+    def compile(  # type: ignore[override]
+        self,
+        loss: str | losses.AdversarialLoss = "non_saturating",
+        penalty: Any = "r1",
+        generator_optimizer: keras.optimizers.Optimizer | None = None,
+        discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+        matching_weight: float = 0.5,
+        contrastive_weight: float | None = None,
+        augmentation: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        ema_decay: float = 0.995,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training.
+
+        Args:
+            loss: An adversarial loss or its name: see `keras_t2i.losses`.
+            penalty: A gradient penalty, its name, a list of either, or `None`: see `keras_t2i.penalties`.
+            generator_optimizer: Adam(6e-4, beta_1=0, beta_2=0.9) by default.
+            discriminator_optimizer: Likewise.
+            matching_weight: Share of mismatched pairs (a real image with another image's caption) among what the
+                discriminator is to reject, from 0 to 1.
+            contrastive_weight: Weight of the contrastive term (`keras_t2i.losses.contrastive`) for both networks; by
+                default 0.5 where the discriminator has a `match` method, else 0.
+            augmentation: A differentiable function applied to everything that the discriminator sees.
+            ema_decay: Decay of the averaged generator, which is the one used for images, evaluation and export.
+            seed: Seed of the training latents.
+            **kwargs: Passed to `keras.Model.compile`, for instance `steps_per_execution` and `run_eagerly`.
+
+        Raises:
+            ValueError: for an unknown loss or penalty, or a `matching_weight` outside [0, 1].
+        """
+        if not 0 <= matching_weight <= 1:
+            raise ValueError(f"`matching_weight` must be between 0 and 1; got {matching_weight}.")
+        can_match = type(self.discriminator).match is not Discriminator.match
+        if contrastive_weight and not can_match:
+            raise ValueError(
+                f"`contrastive_weight` needs a discriminator with a `match` method; {type(self.discriminator).__name__} "
+                "has none. Pass 0."
+            )
+        if keras.config.dtype_policy().name == "mixed_float16":
+            raise ValueError("mixed_float16 would need loss scaling for two optimizers; use mixed_bfloat16 instead.")
+        super().compile(optimizer=None, loss=None, **kwargs)
+        self.loss_function = losses.get(loss)
+        self.penalties = penalties.get(penalty)
+        self.matching_weight = matching_weight
+        self.contrastive_weight = contrastive_weight if contrastive_weight is not None else 0.5 * can_match
+        self.augmentation = augmentation
+        self.ema_decay = ema_decay
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(6e-4, beta_1=0.0, beta_2=0.9)
+        self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(6e-4, beta_1=0.0, beta_2=0.9)
+        self.generator_optimizer.build(self.generator.trainable_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        names = ["discriminator_loss", "generator_loss", "penalty", "caption_accuracy"]
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return list(getattr(self, "trackers", {}).values())
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One update of both networks, each judged by the other as it was before the step."""
+        images, text = self._unpack(data)
+        latents = keras.random.normal((tf.shape(images)[0], self.generator.latent_dim), seed=self.seed_generator)
+        statistics = [*self.generator.non_trainable_weights, *self.discriminator.non_trainable_weights]
+        statistics_before = [tf.identity(weight.value) for weight in statistics]
+        with tf.GradientTape(persistent=True) as tape:
+            generated = self.generator(latents, text, training=True)
+            adversarial_loss, generator_loss, accuracy = self._adversarial_losses(images, generated, text, training=True)
+            penalty = self._penalty(images, tf.stop_gradient(generated), text)
+            discriminator_loss = adversarial_loss + penalty
+        discriminator_gradients = tape.gradient(discriminator_loss, self.discriminator.trainable_variables)
+        generator_gradients = tape.gradient(generator_loss, self.generator.trainable_variables)
+        del tape
+        values = (discriminator_loss, generator_loss, discriminator_gradients, generator_gradients)
+        with tf.control_dependencies([_require_finite(values, statistics, statistics_before)]):
+            self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator.trainable_variables)
+            self.generator_optimizer.apply(generator_gradients, self.generator.trainable_variables)
+        self._update_average()
+        return self._track(adversarial_loss, generator_loss, penalty, accuracy)
+
+    def test_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The same losses on held-out images, with the averaged generator and fixed latents."""
+        images, text = self._unpack(data)
+        latents = tf.random.stateless_normal((tf.shape(images)[0], self.generator.latent_dim), seed=(0, 0))
+        generated = self.ema_generator(latents, text, training=False)
+        discriminator_loss, generator_loss, accuracy = self._adversarial_losses(images, generated, text, training=False)
+        return self._track(discriminator_loss, generator_loss, tf.zeros(()), accuracy)
+
+    def _adversarial_losses(
+        self, images: tf.Tensor, generated: tf.Tensor, text: tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        judge = self.discriminator.judge
+        real_features = self.discriminator.extract(self._augmented(images, training), training=training)
+        fake_features = self.discriminator.extract(self._augmented(generated, training), training=training)
+        real_logits = judge(real_features, text, training=training)
+        fake_logits = judge(fake_features, text, training=training)
+        other_text = tf.roll(text, 1, axis=0)
+        mismatched_logits = judge(real_features, other_text, training=training)
+        differs = tf.cast(tf.reduce_any(text != other_text, axis=-1), tf.float32)
+        share = self.matching_weight
+        discriminator_loss = tf.reduce_mean(
+            self.loss_function.discriminator(real_logits, fake_logits, 1.0 - share)
+            + share * differs * self.loss_function.fake(mismatched_logits)
+        )
+        generator_loss = tf.reduce_mean(self.loss_function.generator(fake_logits, real_logits))
+        if self.contrastive_weight:
+            same = tf.reduce_all(text[:, None] == text[None, :], axis=-1)
+            match, weight = self.discriminator.match, self.contrastive_weight
+            discriminator_loss += weight * tf.reduce_mean(losses.contrastive(match(real_features, text), same))
+            generator_loss += weight * tf.reduce_mean(losses.contrastive(match(fake_features, text), same))
+        preferred = tf.cast(real_logits > mismatched_logits, tf.float32)
+        accuracy = tf.math.divide_no_nan(tf.reduce_sum(differs * preferred), tf.reduce_sum(differs))
+        return discriminator_loss, generator_loss, accuracy
+
+    def _penalty(self, images: tf.Tensor, generated: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
+        """The weighted sum of the penalties that are due at this step."""
+        step = tf.cast(self.discriminator_optimizer.iterations, tf.int64)
+
+        def discriminator(images: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
+            return self.discriminator(self._augmented(images, True), text, training=True)
+
+        total = tf.zeros(())
+        for penalty in self.penalties:
+            total += tf.cond(
+                step % penalty.interval == 0,
+                lambda p=penalty: p.weight * p.interval * p(discriminator, images, generated, text),
+                lambda: 0.0,
+            )
+        return total
+
+    def _augmented(self, images: tf.Tensor, training: bool) -> tf.Tensor:
+        return self.augmentation(images) if training and self.augmentation is not None else images
+
+    def _unpack(self, data: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        if not isinstance(data, dict) or "images" not in data or not {"captions", "sentence_embeddings"} & data.keys():
+            keys = sorted(data) if isinstance(data, dict) else type(data).__name__
+            raise ValueError(
+                f"A batch must be a dictionary with 'images' and either 'captions' or 'sentence_embeddings'; got {keys}."
+            )
+        if "sentence_embeddings" in data:
+            return data["images"], data["sentence_embeddings"]
+        if self.text_encoder is None:
+            raise ValueError("The batch holds captions, but this model has no `text_encoder`; pass embeddings instead.")
+        return data["images"], tf.stop_gradient(self.text_encoder(data["captions"])["sentence_embeddings"])
+
+    def _update_average(self) -> None:
+        """Moves the averaged generator, batch-norm statistics included, towards the trained one."""
+        step = tf.cast(self.generator_optimizer.iterations, tf.float32)
+        decay = tf.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
+        for average, current in zip(self.ema_generator.weights, self.generator.weights, strict=True):
+            average.assign(average + (1.0 - decay) * (current - average))
+
+    def _track(self, *values: tf.Tensor) -> dict[str, tf.Tensor]:
+        for tracker, value in zip(self.trackers.values(), values, strict=True):
+            tracker.update_state(value)
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    # -- generation ------------------------------------------------------------------------------------------------
+
+    def call(self, inputs: dict[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
+        """Images in [-1, 1] by the averaged generator from `{"latents": ..., "captions" or "sentence_embeddings": ...}`."""
+        text = inputs.get("sentence_embeddings")
+        if text is None:
+            text = self.text_encoder(inputs["captions"])["sentence_embeddings"]
+        return self.ema_generator(inputs["latents"], text, training=False)
+
+    def generate(
+        self,
+        prompts: str | Sequence[str],
+        num_images: int = 1,
+        seed: int = 0,
+        truncation: float = 1.0,
+    ) -> np.ndarray:
+        """Generates images from captions.
+
+        Image `i` depends on its caption, `seed` and `i` alone: the same call with more captions repeats the images of
+        the shorter one.
+
+        Args:
+            prompts: One caption, or several.
+            num_images: Images of each caption; those of one caption follow each other.
+            seed: Seed of the noise.
+            truncation: Factor on the noise: 1 for full variety, less for more typical images, 0 for one image a caption.
+
+        Returns:
+            Images, uint8, shape `(len(prompts) * num_images, H, W, 3)`.
+
+        Raises:
+            ValueError: if there is no caption, or without a text encoder.
+        """
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        if not prompts or num_images < 1:
+            raise ValueError(f"Nothing to generate: {len(prompts)} captions with `num_images={num_images}`.")
+        if self.text_encoder is None:
+            raise ValueError("This model has no `text_encoder`; use `generate_from_embeddings`.")
+        embeddings = np.repeat(self.text_encoder.encode(prompts), num_images, axis=0)
+        return self.generate_from_embeddings(embeddings, seed=seed, truncation=truncation)
+
+    def generate_from_embeddings(
+        self, sentence_embeddings: np.ndarray, seed: int = 0, truncation: float = 1.0
+    ) -> np.ndarray:
+        """Generates one image, uint8, from each sentence embedding, by the same rule as `generate`."""
+        embeddings = np.asarray(sentence_embeddings, np.float32)
+        latents = latents_for(seed, len(embeddings), self.generator.latent_dim) * truncation
+        if getattr(self, "_generate_chunk", None) is None:
+            self._generate_chunk = tf.function(self._to_uint8, reduce_retracing=True)
+        images = []
+        for start in range(0, len(embeddings), _CHUNK):
+            chunk = [array[start : start + _CHUNK] for array in (latents, embeddings)]
+            missing = _CHUNK - len(chunk[0])
+            padded = [np.pad(array, ((0, missing), (0, 0)), mode="edge") for array in chunk]
+            images.append(self._generate_chunk(*map(tf.constant, padded)).numpy()[: _CHUNK - missing])
+        return np.concatenate(images)
+
+    def _to_uint8(self, latents: tf.Tensor, sentence_embeddings: tf.Tensor) -> tf.Tensor:
+        images = self.ema_generator(latents, sentence_embeddings, training=False)
+        return tf.cast(tf.round(tf.clip_by_value((images + 1.0) * 127.5, 0.0, 255.0)), tf.uint8)
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """The two networks and what they are conditioned on; the text encoder is kept as a preset of its own."""
+        networks = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("generator", "discriminator")}
+        return {"embedding_dim": self.embedding_dim, **networks}
+
+    def save_to_preset(self, directory: str | os.PathLike[str], card: dict[str, Any] | None = None) -> None:
+        """Writes the whole model, text encoder included: see `keras_t2i.presets.loader.save`."""
+        from keras_t2i.presets import loader
+
+        loader.save(self, directory, card)
+
+    @classmethod
+    def from_preset(cls, name: str | os.PathLike[str]) -> TextToImageGAN:
+        """Reads a model from a preset, a training run or a packaged name: see `keras_t2i.presets.loader.load`."""
+        from keras_t2i.presets import loader
+
+        return loader.load(cls, name)
+
+    def export(self, path: str | os.PathLike[str], format: str = "tf_saved_model") -> None:  # type: ignore[override]
+        """Writes the averaged generator for use without this package: see `keras_t2i.export`.
+
+        Args:
+            path: The directory to write.
+            format: `"tf_saved_model"`, captions in and images out in one graph; or `"litert"`, files for phones.
+
+        Raises:
+            ValueError: for an unknown format, or if other files are in the way.
+        """
+        from keras_t2i import export
+
+        export.export(self, path, format)
+
+
+def latents_for(seed: int, num_images: int, latent_dim: int) -> np.ndarray:
+    """Returns the noise of images 0, 1, ... of a seed, float32, shape `(num_images, latent_dim)`.
+
+    Row `i` follows from `(seed, i)` alone: standard normal numbers by TensorFlow's counter-based Philox generator.
+    """
+    rows = [tf.random.stateless_normal((latent_dim,), seed=(seed, i), alg="philox") for i in range(num_images)]
+    return np.stack([row.numpy() for row in rows])
+
+
+def _require_finite(values: Any, statistics: list[Any], statistics_before: list[tf.Tensor]) -> tf.Operation:
+    """An operation that fails where a loss or a gradient is not finite, to run before any trainable weight is touched.
+
+    The forward pass has by then moved the batch-norm statistics: they are put back first.
+    """
+    tensors = [tensor for tensor in tf.nest.flatten(values) if tensor is not None]
+    finite = tf.math.is_finite(tf.linalg.global_norm(tensors))
+    for weight, before in zip(statistics, statistics_before, strict=True):
+        weight.assign(tf.where(finite, weight.value, before))
+    with tf.control_dependencies([tf.identity(weight.value) for weight in statistics]):
+        return tf.debugging.assert_equal(
+            finite, True, message="Training stopped: a loss or a gradient is not finite; no weight was changed."
+        )

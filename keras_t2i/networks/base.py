@@ -1,0 +1,121 @@
+"""What every generator and every discriminator has in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+
+__all__ = ["Discriminator", "Generator"]
+
+
+class _Network(keras.Model):
+    """A network that is built once the length of the sentence embeddings is known, also when it is deserialised."""
+
+    embedding_dim: int | None = None
+
+    def __init__(self, image_size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.image_size = image_size
+
+    def _input_shape(self) -> tuple[int | None, ...]:
+        """Shape of what `call` takes beside the sentence embeddings."""
+        raise NotImplementedError
+
+    def build_for(self, embedding_dim: int) -> None:
+        """Creates the weights for sentence embeddings of length `embedding_dim`."""
+        if not self.built:
+            self.embedding_dim = embedding_dim
+            self.text_mean = self.add_weight((embedding_dim,), "zeros", trainable=False, name="text_mean")
+            self.text_scale = self.add_weight((), "ones", trainable=False, name="text_scale")
+            self(KerasTensor(self._input_shape()), KerasTensor((None, embedding_dim)))
+
+    def adapt(self, sentence_embeddings: np.ndarray) -> None:
+        """Sets what `standardized` subtracts and multiplies by, from the captions of a data set, shape `(N, D)`.
+
+        The captions of one data set resemble each other: without their common part, what tells them apart is larger
+        and learned sooner.
+        """
+        embeddings = np.asarray(sentence_embeddings, np.float32)
+        spread = float((embeddings - embeddings.mean(axis=0)).std())
+        self.text_mean.assign(embeddings.mean(axis=0))
+        self.text_scale.assign(1.0 / spread if spread > 1e-3 else 1.0)
+
+    def standardized(self, sentence_embeddings: Any) -> Any:
+        """The embeddings, centered and scaled as `adapt` found best; unchanged before."""
+        standardized = (ops.cast(sentence_embeddings, "float32") - self.text_mean) * self.text_scale
+        return ops.cast(standardized, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "image_size": self.image_size}
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        return None if self.embedding_dim is None else {"embedding_dim": self.embedding_dim}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        self.build_for(config["embedding_dim"])
+
+
+class Generator(_Network):
+    """Base class of generators: latents and a sentence embedding in, images out.
+
+    Subclasses implement `call(latents, sentence_embeddings, training=None)` with Keras layers and `keras.ops` alone.
+
+    Args:
+        image_size: Height and width of the images in pixels.
+        latent_dim: Length of the noise vector, Z.
+    """
+
+    def __init__(self, image_size: int, latent_dim: int, **kwargs: Any) -> None:
+        super().__init__(image_size, **kwargs)
+        self.latent_dim = latent_dim
+
+    def _input_shape(self) -> tuple[int | None, ...]:
+        return (None, self.latent_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "latent_dim": self.latent_dim}
+
+
+class Discriminator(_Network):
+    """Base class of discriminators: images and a sentence embedding in, one logit out.
+
+    The work is split in two, so that an image's features can be judged against several captions at the price of one
+    pass: `extract(images)` does not see the caption, `judge(features, sentence_embeddings)` does.
+
+    Args:
+        image_size: Height and width of the images in pixels.
+    """
+
+    def _input_shape(self) -> tuple[int | None, ...]:
+        return (None, self.image_size, self.image_size, 3)
+
+    def extract(self, images: Any, training: bool | None = None) -> Any:
+        """Image features, for images in [-1, 1] of shape `(B, image_size, image_size, 3)`."""
+        raise NotImplementedError
+
+    def judge(self, features: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+        """Logits of shape `(B,)`, high where the image looks real and the caption describes it."""
+        raise NotImplementedError
+
+    def match(self, features: Any, sentence_embeddings: Any) -> Any:
+        """How well each image fits each caption, shape `(B, B)`: row `i`, column `j` is image `i` with caption `j`.
+
+        Only for discriminators that compare images and captions in a common space; it makes the contrastive term of
+        `TextToImageGAN.compile` possible.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no common space of images and captions to match in.")
+
+    def call(self, images: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+        return self.judge(self.extract(images, training=training), sentence_embeddings, training=training)
+
+
+def check_image_size(image_size: int, smallest: int = 32, largest: int = 256) -> int:
+    """Returns `image_size`, or raises `ValueError` where it is not a power of two within the limits."""
+    power_of_two = isinstance(image_size, int) and image_size > 0 and image_size & (image_size - 1) == 0
+    if not power_of_two or not smallest <= image_size <= largest:
+        sizes = [str(size) for size in (32, 64, 128, 256) if smallest <= size <= largest]
+        raise ValueError(f"`image_size` must be one of {', '.join(sizes)}; got {image_size!r}.")
+    return image_size

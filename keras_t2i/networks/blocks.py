@@ -1,0 +1,27 @@
+"""Pieces that more than one family is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+__all__ = ["leaky", "tile_text", "upsample"]
+
+
+def leaky(features: Any) -> Any:
+    """Leaky ReLU with the slope that is usual in adversarial networks, 0.2."""
+    return ops.leaky_relu(features, negative_slope=0.2)
+
+
+def upsample(features: Any) -> Any:
+    """Doubles height and width by repeating pixels; sizes must be static, which mobile converters need."""
+    _, height, width, _ = features.shape
+    return ops.image.resize(features, (2 * height, 2 * width), interpolation="nearest")
+
+
+def tile_text(features: Any, text: Any) -> Any:
+    """Appends the text features `(B, C)` to the channels of every position of `features`, `(B, H, W, F)`."""
+    _, height, width, _ = features.shape
+    text = ops.cast(text, features.dtype)[:, None, None, :]
+    return ops.concatenate([features, ops.tile(text, (1, height, width, 1))], axis=-1)

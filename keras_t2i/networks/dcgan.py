@@ -1,0 +1,145 @@
+"""Convolutions with batch normalisation, the caption joined once on either side: the classic text-to-image GAN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from keras_t2i.networks.base import Discriminator, Generator, check_image_size
+from keras_t2i.networks.blocks import leaky, tile_text, upsample
+
+__all__ = ["DCGANDiscriminator", "DCGANGenerator"]
+
+_PACKAGE = "keras_t2i"
+_WIDEST = 16
+"""Channels stop doubling at so many times the width of the finest scale."""
+
+
+def _conv(filters: int, size: int, strides: int = 1, padding: str = "same", **kwargs: Any) -> layers.Conv2D:
+    initializer = keras.initializers.RandomNormal(stddev=0.02)
+    return layers.Conv2D(filters, size, strides, padding, kernel_initializer=initializer, **kwargs)
+
+
+def _normalization(name: str) -> layers.BatchNormalization:
+    # Both networks move quickly: averages over about ten steps, not Keras' hundred, describe the current ones.
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class DCGANGenerator(Generator):
+    """Generates an image from noise and caption features by convolutions with batch normalisation.
+
+    Choose it as the well-known point of comparison, or where the plainest graph converts best.
+
+    Reference:
+        Generative Adversarial Text to Image Synthesis (Reed et al., 2016), arXiv:1605.05396, on the networks of
+        Unsupervised Representation Learning with DCGANs (Radford et al., 2015), arXiv:1511.06434. Differs from the
+        papers: nearest-neighbour upsampling and 3x3 convolutions in place of transposed convolutions, which leave
+        chequerboards and quantise badly on phones; one more convolution at full resolution; fewer channels.
+
+    Args:
+        image_size: Output height and width in pixels, one of 32, 64, 128, 256.
+        latent_dim: Length of the noise vector, Z.
+        text_width: Number of features that the caption is compressed to.
+        width: Channels at full resolution; they double towards 4x4, up to 16 times as many.
+
+    Call arguments:
+        latents: Standard normal noise, float32, shape `(B, Z)`.
+        sentence_embeddings: Pooled caption features, float32, shape `(B, D)`.
+
+    Returns:
+        Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
+
+    Raises:
+        ValueError: if `image_size` is not one of the sizes above.
+    """
+
+    def __init__(
+        self, image_size: int = 64, latent_dim: int = 100, text_width: int = 128, width: int = 16, **kwargs: Any
+    ) -> None:
+        super().__init__(check_image_size(image_size), latent_dim, **kwargs)
+        self.text_width = text_width
+        self.width = width
+        sizes = [2**n for n in range(2, image_size.bit_length())]
+        widths = [width * min(_WIDEST, image_size // size) for size in sizes]
+        self.to_text = layers.Dense(text_width, name="text")
+        self.to_features = layers.Dense(16 * widths[0], use_bias=False, name="features")
+        self.convolutions = [
+            _conv(filters, 3, use_bias=False, name=f"conv_{size}")
+            for size, filters in zip(sizes[1:], widths[1:], strict=True)
+        ]
+        self.normalizations = [_normalization(f"normalization_{size}") for size in sizes]
+        self.to_image = _conv(3, 3, name="to_image")
+
+    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+        text = leaky(self.to_text(self.standardized(sentence_embeddings)))
+        joined = ops.concatenate([ops.cast(latents, text.dtype), text], axis=-1)
+        features = ops.reshape(self.to_features(joined), (-1, 4, 4, self.to_features.units // 16))
+        features = ops.relu(self.normalizations[0](features, training=training))
+        for convolution, normalization in zip(self.convolutions, self.normalizations[1:], strict=True):
+            features = ops.relu(normalization(convolution(upsample(features)), training=training))
+        return ops.cast(ops.tanh(self.to_image(features)), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "text_width": self.text_width, "width": self.width}
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class DCGANDiscriminator(Discriminator):
+    """Judges an image by strided convolutions; the caption is laid over the last 4x4 features.
+
+    The peer of `DCGANGenerator`; meant to be trained with mismatched captions (`matching_weight` in `compile`).
+
+    Reference:
+        Generative Adversarial Text to Image Synthesis (Reed et al., 2016), arXiv:1605.05396. Differs from the paper:
+        fewer channels.
+
+    Args:
+        image_size: Height and width of the images in pixels, one of 32, 64, 128, 256.
+        text_width: Number of features that the caption is compressed to.
+        width: Half the channels of the first convolution; they double towards 4x4, up to 16 times as many.
+
+    Call arguments:
+        images: Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
+        sentence_embeddings: Pooled caption features, float32, shape `(B, D)`.
+
+    Returns:
+        Logits, float32, shape `(B,)`.
+
+    Raises:
+        ValueError: if `image_size` is not one of the sizes above.
+    """
+
+    def __init__(self, image_size: int = 64, text_width: int = 128, width: int = 16, **kwargs: Any) -> None:
+        super().__init__(check_image_size(image_size), **kwargs)
+        self.text_width = text_width
+        self.width = width
+        sizes = [2**n for n in reversed(range(2, image_size.bit_length() - 1))]
+        widths = [width * min(_WIDEST, image_size // size) for size in sizes]
+        self.stem = _conv(widths[0], 4, strides=2, name=f"conv_{sizes[0]}")
+        # No bias where a normalisation follows: it would be subtracted again.
+        self.convolutions = [
+            _conv(filters, 4, strides=2, use_bias=False, name=f"conv_{size}")
+            for size, filters in zip(sizes[1:], widths[1:], strict=True)
+        ]
+        self.normalizations = [_normalization(f"normalization_{size}") for size in sizes[1:]]
+        self.to_text = layers.Dense(text_width, name="text")
+        self.join = _conv(widths[-1], 1, use_bias=False, name="join")
+        self.join_normalization = _normalization("join_normalization")
+        self.to_logit = _conv(1, 4, padding="valid", name="logit")
+
+    def extract(self, images: Any, training: bool | None = None) -> Any:
+        features = leaky(self.stem(images))
+        for convolution, normalization in zip(self.convolutions, self.normalizations, strict=True):
+            features = leaky(normalization(convolution(features), training=training))
+        return features
+
+    def judge(self, features: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+        joined = self.join(tile_text(features, leaky(self.to_text(self.standardized(sentence_embeddings)))))
+        joined = leaky(self.join_normalization(joined, training=training))
+        return ops.cast(self.to_logit(joined)[:, 0, 0, 0], "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "text_width": self.text_width, "width": self.width}
