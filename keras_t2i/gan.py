@@ -11,9 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i import losses, penalties
+from keras_t2i.guards import require_finite
+from keras_t2i.latents import latents_for
 from keras_t2i.networks.base import Discriminator, Generator
 
-__all__ = ["TextToImageGAN", "latents_for"]
+__all__ = ["TextToImageGAN"]
 
 _CHUNK = 8
 """Images in one call of the generator: fixed, so that pixels cannot depend on the caller's batch size."""
@@ -76,8 +78,10 @@ class TextToImageGAN(keras.Model):
         Args:
             captions: The training captions, or their sentence embeddings, float32, shape `(N, D)`.
         """
-        given = isinstance(captions, np.ndarray) and captions.dtype.kind == "f"
-        embeddings = captions if given else self.text_encoder.encode(list(captions))
+        if isinstance(captions, np.ndarray) and captions.dtype.kind == "f":
+            embeddings = captions
+        else:
+            embeddings = self.text_encoder.encode(list(captions))
         for network in (self.generator, self.discriminator, self.ema_generator):
             network.adapt(embeddings)
 
@@ -118,8 +122,8 @@ class TextToImageGAN(keras.Model):
         can_match = type(self.discriminator).match is not Discriminator.match
         if contrastive_weight and not can_match:
             raise ValueError(
-                f"`contrastive_weight` needs a discriminator with a `match` method; {type(self.discriminator).__name__} "
-                "has none. Pass 0."
+                "`contrastive_weight` needs a discriminator with a `match` method; "
+                f"{type(self.discriminator).__name__} has none. Pass 0."
             )
         if keras.config.dtype_policy().name == "mixed_float16":
             raise ValueError("mixed_float16 would need loss scaling for two optimizers; use mixed_bfloat16 instead.")
@@ -142,6 +146,12 @@ class TextToImageGAN(keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return list(getattr(self, "trackers", {}).values())
 
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Keras' own `fit`. A `tf.data.Dataset` brings its order with it: there, `shuffle` is off by default."""
+        if isinstance(x, tf.data.Dataset):
+            kwargs.setdefault("shuffle", False)  # Keras' default is a warning.
+        return super().fit(x, *args, **kwargs)
+
     # -- training --------------------------------------------------------------------------------------------------
 
     def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -152,14 +162,14 @@ class TextToImageGAN(keras.Model):
         statistics_before = [tf.identity(weight.value) for weight in statistics]
         with tf.GradientTape(persistent=True) as tape:
             generated = self.generator(latents, text, training=True)
-            adversarial_loss, generator_loss, accuracy = self._adversarial_losses(images, generated, text, training=True)
+            adversarial_loss, generator_loss, accuracy = self._adversarial_losses(images, generated, text, True)
             penalty = self._penalty(images, tf.stop_gradient(generated), text)
             discriminator_loss = adversarial_loss + penalty
         discriminator_gradients = tape.gradient(discriminator_loss, self.discriminator.trainable_variables)
         generator_gradients = tape.gradient(generator_loss, self.generator.trainable_variables)
         del tape
         values = (discriminator_loss, generator_loss, discriminator_gradients, generator_gradients)
-        with tf.control_dependencies([_require_finite(values, statistics, statistics_before)]):
+        with tf.control_dependencies([require_finite(values, statistics, statistics_before)]):
             self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator.trainable_variables)
             self.generator_optimizer.apply(generator_gradients, self.generator.trainable_variables)
         self._update_average()
@@ -222,7 +232,8 @@ class TextToImageGAN(keras.Model):
         if not isinstance(data, dict) or "images" not in data or not {"captions", "sentence_embeddings"} & data.keys():
             keys = sorted(data) if isinstance(data, dict) else type(data).__name__
             raise ValueError(
-                f"A batch must be a dictionary with 'images' and either 'captions' or 'sentence_embeddings'; got {keys}."
+                "A batch must be a dictionary with 'images' and either 'captions' or 'sentence_embeddings'; "
+                f"got {keys}."
             )
         if "sentence_embeddings" in data:
             return data["images"], data["sentence_embeddings"]
@@ -245,7 +256,7 @@ class TextToImageGAN(keras.Model):
     # -- generation ------------------------------------------------------------------------------------------------
 
     def call(self, inputs: dict[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        """Images in [-1, 1] by the averaged generator from `{"latents": ..., "captions" or "sentence_embeddings": ...}`."""
+        """Images in [-1, 1] by the averaged generator, from `latents` and `captions` or `sentence_embeddings`."""
         text = inputs.get("sentence_embeddings")
         if text is None:
             text = self.text_encoder(inputs["captions"])["sentence_embeddings"]
@@ -267,13 +278,13 @@ class TextToImageGAN(keras.Model):
             prompts: One caption, or several.
             num_images: Images of each caption; those of one caption follow each other.
             seed: Seed of the noise.
-            truncation: Factor on the noise: 1 for full variety, less for more typical images, 0 for one image a caption.
+            truncation: Factor on the noise: 1 for full variety, less for more typical images, 0 for one a caption.
 
         Returns:
             Images, uint8, shape `(len(prompts) * num_images, H, W, 3)`.
 
         Raises:
-            ValueError: if there is no caption, or without a text encoder.
+            ValueError: if there is no caption, `truncation` is negative, or without a text encoder.
         """
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         if not prompts or num_images < 1:
@@ -288,7 +299,7 @@ class TextToImageGAN(keras.Model):
     ) -> np.ndarray:
         """Generates one image, uint8, from each sentence embedding, by the same rule as `generate`."""
         embeddings = np.asarray(sentence_embeddings, np.float32)
-        latents = latents_for(seed, len(embeddings), self.generator.latent_dim) * truncation
+        latents = latents_for(seed, len(embeddings), self.generator.latent_dim, truncation)
         if getattr(self, "_generate_chunk", None) is None:
             self._generate_chunk = tf.function(self._to_uint8, reduce_retracing=True)
         images = []
@@ -307,7 +318,8 @@ class TextToImageGAN(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """The two networks and what they are conditioned on; the text encoder is kept as a preset of its own."""
-        networks = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("generator", "discriminator")}
+        names = ("generator", "discriminator")
+        networks = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
         return {"embedding_dim": self.embedding_dim, **networks}
 
     def save_to_preset(self, directory: str | os.PathLike[str], card: dict[str, Any] | None = None) -> None:
@@ -336,27 +348,3 @@ class TextToImageGAN(keras.Model):
         from keras_t2i import export
 
         export.export(self, path, format)
-
-
-def latents_for(seed: int, num_images: int, latent_dim: int) -> np.ndarray:
-    """Returns the noise of images 0, 1, ... of a seed, float32, shape `(num_images, latent_dim)`.
-
-    Row `i` follows from `(seed, i)` alone: standard normal numbers by TensorFlow's counter-based Philox generator.
-    """
-    rows = [tf.random.stateless_normal((latent_dim,), seed=(seed, i), alg="philox") for i in range(num_images)]
-    return np.stack([row.numpy() for row in rows])
-
-
-def _require_finite(values: Any, statistics: list[Any], statistics_before: list[tf.Tensor]) -> tf.Operation:
-    """An operation that fails where a loss or a gradient is not finite, to run before any trainable weight is touched.
-
-    The forward pass has by then moved the batch-norm statistics: they are put back first.
-    """
-    tensors = [tensor for tensor in tf.nest.flatten(values) if tensor is not None]
-    finite = tf.math.is_finite(tf.linalg.global_norm(tensors))
-    for weight, before in zip(statistics, statistics_before, strict=True):
-        weight.assign(tf.where(finite, weight.value, before))
-    with tf.control_dependencies([tf.identity(weight.value) for weight in statistics]):
-        return tf.debugging.assert_equal(
-            finite, True, message="Training stopped: a loss or a gradient is not finite; no weight was changed."
-        )

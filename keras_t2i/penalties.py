@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-__all__ = ["MAGP", "R1", "R2", "GradientPenalty", "WGANGP", "get"]
+__all__ = ["MAGP", "R1", "R2", "WGANGP", "GradientPenalty", "get"]
 
 _PACKAGE = "keras_t2i"
 Judge = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]

@@ -11,7 +11,7 @@ from typing import Any
 
 from keras_t2i.data.metadata import SPLIT_NAMES, MetadataRow, metadata_rows
 
-__all__ = ["MAX_CAPTION_CHARACTERS", "CaptionedFile", "FolderRows", "SkippedRow", "read_rows"]
+__all__ = ["MAX_CAPTION_CHARACTERS", "CaptionedFile", "FolderRows", "SkippedRow", "caption_problem", "read_rows"]
 
 MAX_CAPTION_CHARACTERS = 2000
 """Longer captions skip their row: no encoder reads that far, and such a text is rarely a caption."""
@@ -149,17 +149,25 @@ def _usable_captions(value: Any) -> list[str]:
             continue
         if not isinstance(text, str):
             raise _UnusableRowError(f"caption {_short(text)} is not a text")
-        if "\0" in text:
-            raise _UnusableRowError("caption has a NUL character")
-        if len(text) > MAX_CAPTION_CHARACTERS:
-            raise _UnusableRowError(f"caption has {len(text):,} characters, more than {MAX_CAPTION_CHARACTERS:,}")
-        if not _is_unicode(text):
-            raise _UnusableRowError("caption is not valid UTF-8")
-        captions[" ".join(text.split())] = None
-    captions.pop("", None)
+        problem = caption_problem(text)
+        if problem is None:
+            captions[" ".join(text.split())] = None
+        elif text.strip():
+            raise _UnusableRowError(problem)
     if not captions:
         raise _UnusableRowError("empty caption")
     return list(captions)
+
+
+def caption_problem(text: str) -> str | None:
+    """What keeps a text from being a caption; `None` where nothing does."""
+    if not text.strip():
+        return "empty caption"
+    if "\0" in text:
+        return "caption has a NUL character"
+    if len(text) > MAX_CAPTION_CHARACTERS:
+        return f"caption has {len(text):,} characters, more than {MAX_CAPTION_CHARACTERS:,}"
+    return None if _is_unicode(text) else "caption is not valid UTF-8"
 
 
 def _is_unicode(text: str) -> bool:

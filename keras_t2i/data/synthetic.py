@@ -58,6 +58,7 @@ _PHRASINGS = (
     "a picture of a {size} {color} {shape} {position}, the background is {background}",
 )
 _HELD_OUT_PERCENT = 10
+_VARIATIONS = 4  # Images of each combination in an epoch.
 
 
 def shape_captions(labels: np.ndarray) -> list[str]:
@@ -103,7 +104,12 @@ def shapes(image_size: int = 64, batch_size: int = 32, seed: int = 0) -> Caption
         return Split(tuple(captions), caption_ids, load_images, labels)
 
     return CaptionedImages(
-        split(combinations[~held_out]), split(combinations[held_out]), image_size, batch_size, seed=seed, name="shapes"
+        split(np.tile(combinations[~held_out], (_VARIATIONS, 1))),
+        split(combinations[held_out]),
+        image_size,
+        batch_size,
+        seed=seed,
+        name="shapes",
     )
 
 

@@ -31,6 +31,7 @@ def from_tfds(
     validation_share: float = 0.1,
     horizontal_flip: bool = False,
     seed: int = 0,
+    max_skipped_share: float = 0.05,
     data_dir: str | os.PathLike[str] | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> CaptionedImages:
@@ -55,12 +56,13 @@ def from_tfds(
         validation_share: Share of the training split held out where there is no other, in [0, 1).
         horizontal_flip: Whether to mirror half of the training images.
         seed: Seed of order and captions drawn.
+        max_skipped_share: Share of images, in [0, 1], that may be unusable before reading stops with an error.
         data_dir: Where prepared datasets are; by default TensorFlow Datasets' own directory.
         cache_dir: Where decoded images are kept; by default `keras_t2i` in the user's cache directory.
 
     Raises:
-        ValueError: if the dataset is unknown, can be neither found nor downloaded, has no such split, no images, or
-            neither captions nor labels.
+        ValueError: if the dataset is unknown, can be neither found nor downloaded, has no such split, no images, too
+            many that cannot be used, or neither captions nor labels.
     """
     if "{label}" not in caption_template:
         raise ValueError(f"`caption_template` needs {{label}} where the label goes; got {caption_template!r}.")
@@ -68,6 +70,8 @@ def from_tfds(
         raise ValueError(f"`image_size` must be 8 to 1024 pixels; got {image_size}.")
     if not 0 <= validation_share < 1:
         raise ValueError(f"`validation_share` must be a share, at least 0 and below 1; got {validation_share}.")
+    if not 0 <= max_skipped_share <= 1:
+        raise ValueError(f"`max_skipped_share` must be a share, at least 0 and at most 1; got {max_skipped_share}.")
     builder = _prepared_builder(name, data_dir)
     if validation is None:
         others = [other for other in _VALIDATION_NAMES if other in builder.info.splits and other != train]
@@ -84,10 +88,11 @@ def from_tfds(
     validation_split, more_skipped = read.split(validation) if validation else (None, ())
     skipped += more_skipped
     if skipped:
-        warnings.warn(
-            f"{len(skipped)} images of {name} cannot be used (first: {skipped[0]}); all are named in `.skipped`.",
-            stacklevel=2,
-        )
+        count = len(skipped) + sum(split.num_images for split in (train_split, validation_split) if split)
+        summary = f"{len(skipped)} of {count} images of {name} cannot be used (first: {skipped[0]})"
+        if len(skipped) > max_skipped_share * count:
+            raise ValueError(f"{summary}. At most {max_skipped_share:.0%} may be so (`max_skipped_share`).")
+        warnings.warn(f"{summary}; all are named in `.skipped`.", stacklevel=2)
     return CaptionedImages(
         train_split,
         validation_split,

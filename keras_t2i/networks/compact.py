@@ -26,18 +26,17 @@ _DISCRIMINATOR_WIDTHS = {
 class CompactGenerator(Generator):
     """Generates an image from noise, modulated by noise and caption at every scale.
 
-    The family to begin with: the best quality for the compute on a small machine. The last doubling of resolution
-    rearranges channels into pixels, so that no convolution runs at full size.
+    The family to begin with: the best quality for the compute on a small machine.
 
     Reference:
-        Ours. Modulated residual blocks as in DF-GAN (arXiv:2008.05865), sub-pixel output as in ESPCN
-        (arXiv:1609.05158) with its initialisation as nearest-neighbour upsampling (arXiv:1707.02937).
+        Ours. Residual blocks modulated by the caption as in DF-GAN (arXiv:2008.05865), with few channels at full size.
 
     Args:
         image_size: Output height and width in pixels: 32, 64, 128 or 256.
         latent_dim: Length of the noise vector, Z.
         text_width: Length of the caption features read from the sentence embedding, and of the style vector.
-        widths: Channels at 4x4, 8x8, ... up to half of `image_size`; by default 128, 96, 64, 32, 24, 16.
+        widths: Channels at 4x4, 8x8, ... up to half of `image_size`; by default 128, 96, 64, 32, 24, 16. Half the last
+            number is what the last layer but one has at full size.
 
     Call arguments:
         latents: Standard normal noise, float32, shape `(B, Z)`.
@@ -68,9 +67,9 @@ class CompactGenerator(Generator):
         self.to_style = layers.Dense(text_width, name="style")
         self.to_features = layers.Dense(16 * self.widths[0], name="features")
         self.blocks = [UpBlock(filters, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])]
-        self.to_subpixels = layers.Conv2D(
-            12, 3, padding="same", kernel_initializer=SameForEachSubpixel(), name="to_subpixels"
-        )
+        self.upsample = layers.UpSampling2D(2, interpolation="nearest")
+        self.full_size = _conv(max(1, self.widths[-1] // 2), name="full_size")
+        self.to_image = _conv(3, scale=1.0, name="to_image")
 
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         text = _leaky(self.to_text(self.standardized(sentence_embeddings)))
@@ -79,9 +78,8 @@ class CompactGenerator(Generator):
         features = ops.reshape(self.to_features(joined), (-1, 4, 4, self.widths[0]))
         for block in self.blocks:
             features = block(features, style)
-        half = self.image_size // 2
-        subpixels = ops.reshape(self.to_subpixels(_leaky(features)), (-1, half, half, 2, 2, 3))
-        images = ops.reshape(ops.transpose(subpixels, (0, 1, 3, 2, 4, 5)), (-1, 2 * half, 2 * half, 3))
+        features = self.full_size(self.upsample(_leaky(features)))
+        images = self.to_image(_leaky(features))
         return ops.tanh(ops.cast(images, "float32"))
 
     def get_config(self) -> dict[str, Any]:
@@ -92,8 +90,8 @@ class CompactGenerator(Generator):
 class CompactDiscriminator(Discriminator):
     """Judges images, and how well they fit each caption of a batch.
 
-    The logit is the sum of how real the image looks and of the inner product of image and caption in a common space; the
-    same products, of every image with every caption, feed the contrastive term.
+    The logit is the sum of how real the image looks and of the inner product of image and caption in a common space;
+    the same products, of every image with every caption, feed the contrastive term.
 
     Reference:
         cGANs with Projection Discriminator (Miyato and Koyama, 2018), arXiv:1802.05637. Differs: residual blocks
@@ -148,11 +146,15 @@ class CompactDiscriminator(Discriminator):
         return self.flatten(_leaky(self.head(_leaky(features))))
 
     def judge(self, features: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
-        products = ops.sum(self.project_image(features) * self.project_text(self.standardized(sentence_embeddings)), axis=-1)
+        products = ops.sum(
+            self.project_image(features) * self.project_text(self.standardized(sentence_embeddings)), axis=-1
+        )
         return ops.cast(self.to_realness(features)[:, 0] + products / self.match_dim**0.5, "float32")
 
     def match(self, features: Any, sentence_embeddings: Any) -> Any:
-        products = ops.matmul(self.project_image(features), ops.transpose(self.project_text(self.standardized(sentence_embeddings))))
+        products = ops.matmul(
+            self.project_image(features), ops.transpose(self.project_text(self.standardized(sentence_embeddings)))
+        )
         return ops.cast(products / self.match_dim**0.5, "float32")
 
     def get_config(self) -> dict[str, Any]:
@@ -204,15 +206,6 @@ class Modulation(layers.Layer):
     def call(self, features: Any, style: Any) -> Any:
         scale, shift = ops.split(self.to_affine(style)[:, None, None, :], 2, axis=-1)
         return features * (1.0 + scale) + shift
-
-
-@keras.saving.register_keras_serializable(_PACKAGE)
-class SameForEachSubpixel(keras.initializers.Initializer):
-    """Gives the four sub-pixels of a colour the same kernel, so that training starts without a chequerboard."""
-
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        kernel = keras.initializers.VarianceScaling(1.0)((*shape[:-1], 3), dtype=dtype)
-        return ops.tile(kernel, (1, 1, 1, shape[-1] // 3))
 
 
 def _conv(filters: int, size: int = 3, strides: int = 1, scale: float = 2.0, **kwargs: Any) -> layers.Conv2D:
