@@ -1,0 +1,229 @@
+"""A training run in a directory: it can be killed at any moment, and started again, it continues where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_t2i.training.callbacks import EpochLog, Progress, SaveCheckpoints, SavePreset, StopOnSignals, TimeBudget
+from keras_t2i.training.checkpoint import Checkpoints, TrainingState
+from keras_t2i.training.image_grid import ImageGrid
+
+try:
+    import fcntl
+except ImportError:  # Windows: runs are not locked there.
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["make_deterministic", "train"]
+
+_ENDLESS = 1_000_000
+_GRID_ROWS = 8
+
+
+def train(
+    gan: keras.Model,
+    dataset: Any,
+    run_dir: str | os.PathLike[str],
+    *,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    config: dict[str, Any] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoint_minutes: float = 1.0,
+    checkpoint_steps: int | None = None,
+    tensorboard: bool = False,
+    verbose: int | str = "auto",
+) -> TrainingState:
+    """Trains a model with `fit`, or goes on training it, in a run directory.
+
+    The directory holds `config.json`, `log.csv` (one line an epoch), `grids/epoch-0001.png` and so on (held-out
+    captions beside what the model makes of them), `checkpoints/` and `preset/`, the model as it is after the last
+    epoch. A run killed at any moment and started again with the same arguments ends with the weights that the
+    uninterrupted run would have had, to the last bit, on the same machine with as many threads, provided that
+    `make_deterministic` was called at the start of each process where training runs on a GPU. The state of
+    `callbacks` of yours is not kept.
+
+    Ctrl-C and SIGTERM end it after the batch at hand, with a checkpoint.
+
+    Args:
+        gan: A compiled `TextToImageGAN`, made the same way each time.
+        dataset: A `keras_t2i.data.CaptionedImages`.
+        run_dir: The directory of the run.
+        epochs: Epochs to train for in total. A finished run goes on where this is raised.
+        minutes: Wall-clock minutes to train for in total, instead of `epochs` or as a second limit.
+        config: What describes the run, as JSON: starting again with another one is refused. Leave the limits out.
+        callbacks: Further callbacks for `fit`.
+        checkpoint_minutes: Time between checkpoints.
+        checkpoint_steps: Steps between checkpoints, instead of `checkpoint_minutes`.
+        tensorboard: Whether to log losses and image grids for TensorBoard too, in `tensorboard/`.
+        verbose: As in `fit`.
+
+    Returns:
+        How far the run has come.
+
+    Raises:
+        ValueError: without a limit; if the directory is in use by another run or belongs to one of another
+            configuration; if its checkpoints do not fit the model; if a loss or a gradient is not finite.
+        ImportError: with `tensorboard`, if TensorBoard is not installed.
+        OSError: if the directory, or the last checkpoint, cannot be written.
+    """
+    if epochs is None and minutes is None:
+        raise ValueError("Say how long to train: pass `epochs`, `minutes`, or both.")
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"`epochs` must be at least 1; got {epochs}.")
+    run_dir = Path(run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with _locked(run_dir), StopOnSignals() as stop:
+        # An epoch is a whole number of calls of the compiled function.
+        at_once = gan.steps_per_execution
+        steps = max(1, dataset.steps_per_epoch // at_once) * at_once
+        _check_config(run_dir / "config.json", {**(config or {}), "steps_per_epoch": steps})
+        checkpoints = Checkpoints(run_dir / "checkpoints")
+        state = checkpoints.restore(gan)
+        if state is None:
+            state = TrainingState()
+            # So that a run killed before its first checkpoint begins again from the same initial weights.
+            checkpoints.save(gan, state)
+        limits = [stop] if minutes is None else [stop, budget := TimeBudget(minutes, state)]
+        if (epochs is not None and state.step >= epochs * steps) or (minutes is not None and budget.used):
+            _say(f"{run_dir} is finished: {_progress(state)}. Raise `epochs` or `minutes` to go on.")
+            return state
+        if state.step:
+            _say(f"Continuing {run_dir}: {_progress(state)}.")
+        first_epoch = state.step // steps
+        board = run_dir / "tensorboard" if tensorboard else None
+        # Checkpoints come last: what is on the disk is then never older than the checkpoint.
+        everything = [
+            Progress(state, steps),
+            *limits,
+            *callbacks,
+            _image_grid(run_dir / "grids", dataset, board),
+            *([] if board is None else [keras.callbacks.TensorBoard(board, write_graph=False)]),
+            EpochLog(run_dir / "log.csv", state),
+            SavePreset(run_dir / "preset"),
+            SaveCheckpoints(checkpoints, state, steps, checkpoint_minutes, checkpoint_steps),
+        ]
+        arguments = {"validation_data": dataset.validation, "shuffle": False, "verbose": verbose}
+        try:
+            if state.step % steps:
+                gan.fit(
+                    dataset.train_from(state.step),
+                    steps_per_epoch=steps - state.step % steps,
+                    initial_epoch=first_epoch,
+                    epochs=first_epoch + 1,
+                    callbacks=[_restored_metrics(gan), *everything],
+                    **arguments,
+                )
+            if not gan.stop_training and state.epoch < (epochs or _ENDLESS):
+                gan.fit(
+                    dataset.train_from(state.step),
+                    steps_per_epoch=steps,
+                    initial_epoch=state.epoch,
+                    epochs=epochs or _ENDLESS,
+                    callbacks=everything,
+                    **arguments,
+                )
+        except tf.errors.InvalidArgumentError as error:
+            if "not finite" not in error.message:
+                raise
+            raise ValueError(
+                f"Training stopped after step {state.step}: a loss or a gradient is not finite. The checkpoints in "
+                f"{checkpoints.directory} are from before; try a lower learning rate in a new directory."
+            ) from error
+        if stop.received:
+            _say(f"Stopped: {_progress(state)}. Run the same again to continue.")
+        return state
+
+
+def make_deterministic() -> None:
+    """Makes training repeatable to the last bit. Call it once at the start of a process, before TensorFlow computes.
+
+    On a CPU this changes nothing: there, the same steps in two processes with as many threads give identical weights
+    as it is, oneDNN or not (other numbers of threads, other settings of oneDNN and other processors round otherwise).
+    On a GPU it asks TensorFlow for deterministic kernels, which may be slower.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _progress(state: TrainingState) -> str:
+    return f"{state.step} steps, {state.epoch} epochs, {state.seconds / 60:.1f} minutes"
+
+
+@contextlib.contextmanager
+def _locked(run_dir: Path) -> Iterator[None]:
+    """Keeps a second run out. The kernel holds the lock, so that a killed process leaves none behind."""
+    with open(run_dir / "lock", "a+", encoding="utf-8") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise ValueError(
+                    f"Process {file.read().strip()} is training in {run_dir}; wait for it, or choose another directory."
+                ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _check_config(path: Path, config: dict[str, Any]) -> None:
+    """Writes the configuration of a new run; raises `ValueError` where it is not that of the run which is there."""
+    try:
+        text = json.dumps(config, indent=2, sort_keys=True)
+    except TypeError as error:
+        raise ValueError(f"`config` must be made of what JSON can hold: {error}.") from error
+    config = json.loads(text)
+    if not path.exists():
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(path)
+        return
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not readable as JSON ({error}); choose another directory.") from error
+    differing = [
+        f"{name} ({json.dumps(saved.get(name))} there, {json.dumps(config.get(name))} now)"
+        for name in sorted(saved.keys() | config.keys())
+        if saved.get(name) != config.get(name)
+    ]
+    if differing:
+        raise ValueError(
+            f"{path.parent} holds a run with other settings: {', '.join(differing)}; choose another directory."
+        )
+
+
+def _restored_metrics(gan: keras.Model) -> keras.callbacks.Callback:
+    """Gives the resumed epoch the running means it was saved with, after `fit` has reset them."""
+    values = [variable.numpy() for variable in gan.metrics_variables]
+
+    def assign(epoch: int, logs: dict[str, Any] | None) -> None:
+        for variable, value in zip(gan.metrics_variables, values, strict=True):
+            variable.assign(value)
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=assign)
+
+
+def _image_grid(directory: Path, dataset: Any, tensorboard_dir: Path | None) -> ImageGrid:
+    """A grid of captions from all over the held-out images (or the training images, where none are held out)."""
+    split = dataset.validation_split or dataset.train_split
+    images = np.linspace(0, split.num_images - 1, min(_GRID_ROWS, split.num_images)).astype(int)
+    ids = [split.caption_ids[image][number % len(split.caption_ids[image])] for number, image in enumerate(images)]
+    embeddings = None if split.embeddings is None else split.embeddings[ids]
+    captions = [split.captions[number] for number in ids]
+    return ImageGrid(directory, captions, embeddings, tensorboard_dir=tensorboard_dir)
