@@ -1,0 +1,75 @@
+"""One SavedModel that holds tokenizer, text encoder and generator: strings in, images out.
+
+It needs TensorFlow, or TensorFlow Serving, and the string operations of `tensorflow-text`; nothing of this package.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from keras_t2i.presets.directory import written_atomically
+
+if TYPE_CHECKING:
+    from keras_t2i.gan import TextToImageGAN
+
+__all__ = ["write"]
+
+
+def write(gan: TextToImageGAN, path: str | os.PathLike[str]) -> None:
+    """Writes a SavedModel of the averaged generator.
+
+    Signatures; every input has a leading batch dimension, and no row depends on the others:
+
+    - `serving_default`: `prompts` (string, `[B]`), `seeds` (int64, `[B]`) and `truncation` (float32, `[B]`) to
+      `images` (uint8, `[B, H, W, 3]`). Row `b` is `gan.generate(prompts[b], seed=seeds[b], truncation=truncation[b])`:
+      its noise follows from its own seed, wherever in a batch a server may put it. For more images of a caption, send
+      it again with other seeds.
+    - `generate_from_embeddings`: `latents` (float32, `[B, Z]`) and `sentence_embeddings` (float32, `[B, D]`) to
+      `images` (float32 in [-1, 1], `[B, H, W, 3]`). The embeddings are those of `embed_text`, of unit root mean square.
+    - `embed_text`: `prompts` to `sentence_embeddings`.
+
+    Without a text encoder, `generate_from_embeddings` is the only one, and the default.
+
+    Raises:
+        ValueError: if other files are at `path`.
+    """
+    generator, encoder = gan.ema_generator, gan.text_encoder
+    latent_dim = generator.latent_dim
+    prompts = tf.TensorSpec((None,), tf.string, "prompts")
+    seeds, truncation = tf.TensorSpec((None,), tf.int64, "seeds"), tf.TensorSpec((None,), tf.float32, "truncation")
+    latents = tf.TensorSpec((None, latent_dim), tf.float32, "latents")
+    embeddings = tf.TensorSpec((None, gan.embedding_dim), tf.float32, "sentence_embeddings")
+
+    @tf.function(input_signature=[latents, embeddings], autograph=False)
+    def generate_from_embeddings(latents: tf.Tensor, sentence_embeddings: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"images": generator(latents, sentence_embeddings, training=False)}
+
+    @tf.function(input_signature=[prompts], autograph=False)
+    def embed_text(prompts: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"sentence_embeddings": encoder(prompts)["sentence_embeddings"]}
+
+    @tf.function(input_signature=[prompts, seeds, truncation], autograph=False)
+    def generate(prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> dict[str, tf.Tensor]:
+        latents = tf.map_fn(
+            lambda seed: tf.random.stateless_normal((latent_dim,), tf.stack([seed, 0]), alg="philox"),
+            seeds,
+            fn_output_signature=tf.TensorSpec((latent_dim,), tf.float32),
+        )
+        text = embed_text(prompts)["sentence_embeddings"]
+        return {"images": gan._to_uint8(latents * truncation[:, None], text)}
+
+    # A plain module, so that the weights and the tokenizer's tables are written, and nothing of Keras is. (Keras' own
+    # ExportArchive writes the same graph, after tracing everything three times more.)
+    module = tf.Module()
+    module.variables_ = [weight.value for weight in generator.weights]
+    signatures = {"serving_default": generate_from_embeddings}
+    if encoder is not None:
+        module.variables_ += [weight.value for weight in encoder.weights]
+        module.tokenizer = encoder.preprocessor.tokenizer
+        signatures = {"serving_default": generate, "embed_text": embed_text}
+    signatures["generate_from_embeddings"] = generate_from_embeddings
+    with written_atomically(path, marker="saved_model.pb") as directory:
+        tf.saved_model.save(module, str(directory), signatures=signatures)

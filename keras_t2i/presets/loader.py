@@ -1,0 +1,171 @@
+"""The one gate for trained models from outside: writes a whole GAN into a directory, and reads it back with care."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+import keras_t2i
+from keras_t2i.networks.base import Discriminator, Generator
+from keras_t2i.presets.directory import CHECKSUMS, verify, write_checksums, written_atomically
+from keras_t2i.text import TextEncoder
+
+if TYPE_CHECKING:
+    from keras_t2i.gan import TextToImageGAN
+
+__all__ = ["load", "packaged_presets", "resolve", "save"]
+
+_CONFIG = "config.json"
+_FORMAT = "keras_t2i preset 1"
+_TEXT_ENCODER = "text_encoder"
+_BASES = {"generator": Generator, "discriminator": Discriminator}
+_WEIGHTS = ("generator", "ema_generator", "discriminator")
+
+
+def packaged_presets() -> dict[str, Path]:
+    """Names and directories of the trained models inside the package."""
+    folders = Path(__file__).resolve().parent.iterdir()
+    return {folder.name: folder for folder in sorted(folders) if (folder / CHECKSUMS).is_file()}
+
+
+def resolve(name: str | os.PathLike[str]) -> Path:
+    """Returns the preset directory that `name` means.
+
+    Args:
+        name: A packaged name, a preset directory, or the directory of a training run, which holds one as `preset`.
+
+    Raises:
+        ValueError: if it means none.
+    """
+    packaged = packaged_presets()
+    if str(name) in packaged:
+        return packaged[str(name)]
+    path = Path(name).expanduser()
+    for directory in (path, path / "preset"):
+        if (directory / CHECKSUMS).is_file():
+            return directory
+    known = f", or a packaged name ({', '.join(packaged)})" if packaged else ""
+    state = "has no preset in it" if path.is_dir() else "is not a directory"
+    raise ValueError(f"{str(name)!r} {state}; pass a preset directory or a training run that has saved one{known}.")
+
+
+def save(gan: TextToImageGAN, directory: str | os.PathLike[str], card: dict[str, Any] | None = None) -> None:
+    """Writes a preset: configuration, weights (trained and averaged), the text encoder and a checksum of each file.
+
+    Args:
+        gan: The model.
+        directory: Where to; an older preset there is replaced at once, in the end.
+        card: What a reader should know of the model, for instance `{"license": ..., "training": ...}`: anything that
+            JSON can hold. By default the card that the model was loaded with.
+
+    Raises:
+        ValueError: if other files are in the way, or a network is not one that `load` would accept.
+    """
+    encoder = gan.text_encoder
+    config = {
+        "format": _FORMAT,
+        "versions": {"keras_t2i": keras_t2i.__version__, "keras": keras.__version__},
+        **gan.get_config(),
+        "sequence_length": encoder and encoder.sequence_length,
+        "text_encoder_fingerprint": encoder and encoder.fingerprint,
+        "card": getattr(gan, "card", {}) if card is None else card,
+    }
+    text = json.dumps(config, indent=2, sort_keys=True)
+    for name, base in _BASES.items():
+        _network_class(json.loads(text)[name], base)
+    with written_atomically(directory, marker=CHECKSUMS) as folder:
+        (folder / _CONFIG).write_text(text + "\n", encoding="utf-8")
+        for name in _WEIGHTS:
+            getattr(gan, name).save_weights(folder / f"{name}.weights.h5")
+        if encoder is not None:
+            encoder.save_to_preset(folder / _TEXT_ENCODER)
+        write_checksums(folder)
+
+
+def load(cls: type[TextToImageGAN], name: str | os.PathLike[str]) -> TextToImageGAN:
+    """Reads a preset.
+
+    Nothing is read before every file has matched its checksum, and no class is built that is not this package's own (or
+    KerasNLP's, in the text encoder): no pickles, no lambdas, no code.
+
+    Args:
+        cls: The class to build.
+        name: See `resolve`.
+
+    Raises:
+        ValueError: if it is not a preset, is damaged, or asks for anything else; in one line.
+    """
+    directory = resolve(name)
+    verify(directory)
+    try:
+        return _build(cls, directory)
+    except (KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        if isinstance(error, KeyError):
+            reason = f"{_CONFIG} lacks {reason}"
+        raise ValueError(f"{directory} cannot be loaded: {reason}") from error
+
+
+def _build(cls: type[TextToImageGAN], directory: Path) -> TextToImageGAN:
+    config = _read_json(directory / _CONFIG)
+    if not isinstance(config, dict) or config.get("format") != _FORMAT:
+        raise ValueError(f"{_CONFIG} does not say {_FORMAT!r}; it comes from another program or another release.")
+    networks = {
+        name: _network_class(config[name], base).from_config(config[name]["config"]) for name, base in _BASES.items()
+    }
+    encoder = None
+    if config["sequence_length"] is not None:
+        for path in sorted((directory / _TEXT_ENCODER).glob("**/*.json")):
+            _check_text_encoder(_read_json(path))
+        encoder = TextEncoder.from_preset(os.path.abspath(directory / _TEXT_ENCODER), config["sequence_length"])
+        if encoder.fingerprint != config["text_encoder_fingerprint"]:
+            raise ValueError("its text encoder is not the one that the generator was trained with.")
+    gan = cls(encoder, networks["generator"], networks["discriminator"], embedding_dim=config["embedding_dim"])
+    for name in _WEIGHTS:
+        getattr(gan, name).load_weights(directory / f"{name}.weights.h5")
+    gan.card = config["card"]
+    return gan
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path.name} cannot be read as JSON.") from error
+
+
+def _network_class(config: Any, base: type[keras.Model]) -> type[keras.Model]:
+    """The class of a serialised network: one of this package, whose configuration holds plain values alone."""
+    found = keras.saving.get_registered_object(str(config["registered_name"]))
+    known = isinstance(found, type) and issubclass(found, base) and config["registered_name"].startswith("keras_t2i>")
+    if not known:
+        raise ValueError(f"{config['class_name']!r} is not a {base.__name__.lower()} of keras_t2i.")
+    _check_classes(config["config"], allowed=())
+    return found
+
+
+def _check_text_encoder(config: Any) -> None:
+    """Refuses a KerasNLP configuration that names anything but classes of KerasNLP."""
+    _check_classes(config, allowed=("keras_hub>",))
+
+
+def _check_classes(config: Any, allowed: tuple[str, ...]) -> None:
+    """Refuses serialised objects other than dtype policies and classes registered under `allowed`.
+
+    Keras would import what a configuration names, and tells functions, lambdas and tensors by `class_name` alone.
+    """
+    values = config if isinstance(config, list) else []
+    if isinstance(config, dict):
+        values = list(config.values())
+        if "class_name" in config:
+            name = str(config.get("registered_name"))
+            found = keras.saving.get_registered_object(name) if name.startswith(allowed) else None
+            registered = isinstance(found, type) and found.__name__ == config["class_name"]
+            if not registered and (config.get("module"), config["class_name"]) != ("keras", "DTypePolicy"):
+                raise ValueError(f"the class {config['class_name']!r} in it is not one that a preset may hold.")
+    for value in values:
+        _check_classes(value, allowed)

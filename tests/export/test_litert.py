@@ -1,0 +1,138 @@
+"""LiteRT bundle: what an app finds in it is enough to make Keras' images, with LiteRT's own operations alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from checks import EMBEDDING_DIM, FAMILIES, LATENT_DIM, move_weights, tiny_gan
+from tiny_encoder import write_bert_preset, write_roberta_preset
+
+from keras_t2i.gan import TextToImageGAN
+from keras_t2i.text import TextEncoder
+
+READER = """
+import json, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("keras_t2i", "keras", "keras_nlp", "keras_hub", "tensorflow"):
+            raise ImportError(name + " is not to be imported here")
+
+sys.meta_path.insert(0, Blocked())
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+results = {}
+for number, request in enumerate(json.load(open(sys.argv[1]))):
+    runner = Interpreter(request["model"]).get_signature_runner()
+    types = {name: detail["dtype"] for name, detail in runner.get_input_details().items()}
+    outputs = runner(**{name: np.array(value, types[name]) for name, value in request["inputs"].items()})
+    for name, value in outputs.items():
+        results[f"{number}/{name}"] = value
+np.savez(sys.argv[2], **results)
+"""
+
+
+def run_elsewhere(requests: list[dict[str, Any]], folder: Path) -> dict[str, np.ndarray]:
+    """Answers of `.tflite` files in a clean interpreter that has neither this package nor TensorFlow."""
+    (folder / "requests.json").write_text(json.dumps(requests))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-I", "-c", READER, "requests.json", "results.npz"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    with np.load(folder / "results.npz") as results:
+        return dict(results)
+
+
+def trained(family: str, encoder: TextEncoder | None) -> TextToImageGAN:
+    gan = tiny_gan(family, encoder)
+    move_weights(gan.generator)
+    gan.ema_generator.set_weights([0.9 * weight for weight in gan.generator.get_weights()])
+    return gan
+
+
+def test_every_familys_generator_is_keras_own(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    requests, expected = [], []
+    for family in FAMILIES:
+        gan = trained(family, None)
+        gan.export(tmp_path / family, "litert")
+        bundle = json.loads((tmp_path / family / "bundle.json").read_text())
+        assert bundle["text_encoder"] is None
+        assert "computed elsewhere" in bundle["note"]
+        latents = random.normal(size=(1, LATENT_DIM)).astype(np.float32)
+        text = random.normal(size=(1, EMBEDDING_DIM)).astype(np.float32)
+        inputs = {"latents": latents.tolist(), "sentence_embeddings": text.tolist()}
+        requests.append({"model": str(tmp_path / family / bundle["generator"]["file"]), "inputs": inputs})
+        expected.append(gan.ema_generator(latents, text, training=False).numpy())
+    answers = run_elsewhere(requests, tmp_path)
+    for number, images in enumerate(expected):
+        np.testing.assert_allclose(answers[f"{number}/images"], images, atol=1e-4)
+        assert images.std() > 0.01
+
+
+def test_bundle_is_complete_and_its_text_encoder_is_keras_own(tmp_path: Path) -> None:
+    encoder = TextEncoder.from_preset(write_bert_preset(tmp_path / "encoder"))
+    gan = trained("mlp", encoder)
+    gan.card = {"license": "CC0-1.0"}
+    gan.export(tmp_path / "bundle", "litert")
+    gan.export(tmp_path / "bundle", "litert")  # an older bundle is replaced
+    bundle = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
+    assert bundle["license"] == "CC0-1.0"
+    files = {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir() if path.name != "bundle.json"}
+    assert sorted(files) == ["generator.tflite", "text_encoder.tflite", "vocab.txt"]
+    assert bundle["sha256"] == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    assert bundle["generator"]["outputs"] == {"images": {"shape": [1, 32, 32, 3], "dtype": "float32"}}
+
+    # What an app does: whole words of the vocabulary between the start and the end.
+    tokenizer = bundle["tokenizer"]
+    assert (tokenizer["lowercase"], tokenizer["strip_accents"]) == (True, True)
+    words = files[tokenizer["vocabulary"]].decode().splitlines()
+    requests = []
+    captions = ["a red star", "the large blue circle on white"]
+    for caption in captions:
+        tokens = [words.index(word) for word in caption.split()]
+        tokens = [tokenizer["start_token_id"], *tokens, tokenizer["end_token_id"]]
+        padding = tokenizer["sequence_length"] - len(tokens)
+        token_ids = tokens + [tokenizer["padding_token_id"]] * padding
+        assert token_ids == encoder.token_ids([caption]).numpy()[0].tolist()
+        inputs = {"token_ids": [token_ids], "padding_mask": [[1] * len(tokens) + [0] * padding]}
+        requests.append({"model": str(tmp_path / "bundle" / "text_encoder.tflite"), "inputs": inputs})
+    answers = run_elsewhere(requests, tmp_path)
+    for number, caption in enumerate(captions):
+        np.testing.assert_allclose(answers[f"{number}/sentence_embeddings"], encoder.encode([caption]), atol=1e-4)
+
+
+def test_other_tokenizers_are_left_out_with_a_note(tmp_path: Path) -> None:
+    gan = trained("mlp", TextEncoder.from_preset(write_roberta_preset(tmp_path / "encoder")))
+    gan.export(tmp_path / "bundle", "litert")
+    bundle = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
+    assert bundle["text_encoder"] is None
+    assert "RobertaTokenizer is not WordPiece" in bundle["note"]
+    assert sorted(path.name for path in (tmp_path / "bundle").iterdir()) == ["bundle.json", "generator.tflite"]
+
+
+def test_a_model_trained_in_bfloat16_is_exported_in_float32(tmp_path: Path) -> None:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        gan = trained("mlp", None)
+        gan.export(tmp_path / "bundle", "litert")
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy(policy)
+    same = trained("mlp", None)
+    same.ema_generator.set_weights(gan.ema_generator.get_weights())
+    latents, text = np.ones((1, LATENT_DIM), np.float32), np.ones((1, EMBEDDING_DIM), np.float32)
+    inputs = {"latents": latents.tolist(), "sentence_embeddings": text.tolist()}
+    answers = run_elsewhere([{"model": str(tmp_path / "bundle" / "generator.tflite"), "inputs": inputs}], tmp_path)
+    expected = same.ema_generator(latents, text, training=False)
+    np.testing.assert_allclose(answers["0/images"], expected, atol=1e-4)

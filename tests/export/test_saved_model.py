@@ -1,0 +1,127 @@
+"""SavedModel: one file tree that does in a process without this package what Keras does in this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from checks import EMBEDDING_DIM, FAMILIES, LATENT_DIM, move_weights, one_line, tiny_gan
+from tensorflow.core.protobuf import saved_model_pb2
+from tiny_encoder import write_bert_preset, write_roberta_preset
+
+from keras_t2i.gan import TextToImageGAN
+from keras_t2i.text import TextEncoder
+
+PROMPTS = ["a red star", "CAFÉ", "a\0blue circle", "", "红色的星"]
+
+READER = """
+import json, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("keras_t2i", "keras_nlp", "keras_hub"):
+            raise ImportError(name + " is not to be imported here")
+
+sys.meta_path.insert(0, Blocked())
+import numpy as np
+import tensorflow as tf
+import tensorflow_text  # the string operations
+
+results = {}
+for number, request in enumerate(json.load(open(sys.argv[1]))):
+    signature = tf.saved_model.load(request["model"]).signatures[request["signature"]]
+    types = {name: spec.dtype for name, spec in signature.structured_input_signature[1].items()}
+    inputs = {name: tf.constant(value, types[name]) for name, value in request["inputs"].items()}
+    for name, value in signature(**inputs).items():
+        results[f"{number}/{name}"] = value.numpy()
+np.savez(sys.argv[2], **results)
+"""
+
+
+def run_elsewhere(requests: list[dict[str, Any]], folder: Path) -> list[dict[str, np.ndarray]]:
+    """Answers of SavedModels in a clean interpreter that cannot import the package."""
+    (folder / "requests.json").write_text(json.dumps(requests))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-I", "-c", READER, "requests.json", "results.npz"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    with np.load(folder / "results.npz") as results:
+        answers: list[dict[str, np.ndarray]] = [{} for _ in requests]
+        for key in results.files:
+            number, name = key.split("/")
+            answers[int(number)][name] = results[key]
+    return answers
+
+
+def trained(family: str, encoder: TextEncoder | None) -> TextToImageGAN:
+    gan = tiny_gan(family, encoder)
+    move_weights(gan.generator)
+    gan.ema_generator.set_weights([0.9 * weight for weight in gan.generator.get_weights()])
+    return gan
+
+
+def test_every_familys_generator_is_keras_own_at_every_batch_size(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    requests, expected = [], []
+    for family in FAMILIES:
+        gan = trained(family, None)
+        gan.export(tmp_path / family)
+        for size in (1, 3):
+            latents = random.normal(size=(size, LATENT_DIM)).astype(np.float32)
+            text = random.normal(size=(size, EMBEDDING_DIM)).astype(np.float32)
+            inputs = {"latents": latents.tolist(), "sentence_embeddings": text.tolist()}
+            for signature in ("generate_from_embeddings", "serving_default"):
+                requests.append({"model": str(tmp_path / family), "signature": signature, "inputs": inputs})
+                expected.append(gan.ema_generator(latents, text, training=False).numpy())
+    for answer, images in zip(run_elsewhere(requests, tmp_path), expected, strict=True):
+        np.testing.assert_allclose(answer["images"], images, atol=1e-5)
+        assert images.std() > 0.01
+
+
+@pytest.mark.parametrize("write_preset", [write_bert_preset, write_roberta_preset])
+def test_strings_in_images_out_equals_generate(write_preset: Any, tmp_path: Path) -> None:
+    gan = trained("dcgan", TextEncoder.from_preset(write_preset(tmp_path / "encoder")))
+    gan.export(tmp_path / "model")
+    seeds, truncation = [3, -1, 2**40, 0, 3], [1.0, 0.5, 1.0, 0.0, 1.0]
+    rows = {"prompts": PROMPTS, "seeds": seeds, "truncation": truncation}
+    last = {name: values[-2:] for name, values in rows.items()}
+    model = str(tmp_path / "model")
+    requests = [{"model": model, "signature": "serving_default", "inputs": inputs} for inputs in (rows, last)]
+    requests.append({"model": model, "signature": "embed_text", "inputs": {"prompts": PROMPTS}})
+    served, served_last, embedded = run_elsewhere(requests, tmp_path)
+    expected = np.concatenate(
+        [gan.generate(row[0], seed=row[1], truncation=row[2]) for row in zip(*rows.values(), strict=True)]
+    )
+    assert served["images"].dtype == np.uint8
+    # Rounding to bytes may fall the other way where the floats differ in their last bit.
+    assert np.abs(served["images"].astype(int) - expected).max() <= 1
+    assert (served["images"] != expected).mean() < 1e-3
+    assert np.abs(served_last["images"].astype(int) - expected[-2:]).max() <= 1
+    np.testing.assert_allclose(embedded["sentence_embeddings"], gan.text_encoder.encode(PROMPTS), atol=1e-5)
+    if write_preset is write_bert_preset:
+        assert not [name for name in operations(tmp_path / "model") if "RoundRobin" in name]
+
+
+def operations(model: Path) -> set[str]:
+    """Names of the operations of a SavedModel. TF Serving before 2.20 lacks TensorFlow Text's RoundRobinTrim."""
+    graph = saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+    return {node.op for function in graph.library.function for node in function.node_def}
+
+
+def test_other_files_are_never_overwritten_and_formats_are_named(tmp_path: Path) -> None:
+    gan = tiny_gan("mlp")
+    (tmp_path / "holiday.png").write_bytes(b"precious")
+    for format in ("tf_saved_model", "litert"):
+        with pytest.raises(ValueError, match="not overwritten") as error:
+            gan.export(tmp_path, format)
+        assert str(tmp_path) in one_line(error)
+    with pytest.raises(ValueError, match="tf_saved_model, litert") as error:
+        gan.export(tmp_path / "model", "onnx")
+    assert "'onnx'" in one_line(error)
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.png"]
