@@ -36,7 +36,7 @@ def _dataset(*batches):
 
 
 def _fit(gan, *batches, **kwargs):
-    return gan.fit(_dataset(*batches), shuffle=False, verbose=0, **kwargs).history
+    return gan.fit(_dataset(*batches), verbose=0, **kwargs).history
 
 
 def _sgd(rate=0.05):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -186,6 +187,8 @@ def _prepared_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any
     ) as error:  # An unknown name, version or configuration: each has an error of its own, of many lines.
         raise ValueError(f"TensorFlow Datasets has no {name!r} ({_first_line(error)}); check the name.") from error
     if not builder.is_prepared():
+        if not sys.stderr.isatty():
+            tfds.disable_progress_bar()  # Bars that move fill a log file.
         try:
             builder.download_and_prepare()
         except Exception as error:  # Each source fails offline in its own way.

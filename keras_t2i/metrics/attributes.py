@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ class AttributeJudge:
         attributes: Name of each attribute and the words it takes, in the order of the labels.
     """
 
-    def __init__(self, attributes: dict[str, Sequence[str]]) -> None:
+    def __init__(self, attributes: Mapping[str, Sequence[str]]) -> None:
         self.attributes = {name: tuple(words) for name, words in attributes.items()}
         self._sizes = [len(words) for words in self.attributes.values()]
         images = keras.Input((_JUDGE_SIZE, _JUDGE_SIZE, 3))
@@ -83,10 +83,10 @@ class AttributeJudge:
         """Writes the weights as float16 arrays to an `.npz` file."""
         arrays = {f"{i:02d}": value.astype("float16") for i, value in enumerate(self.network.get_weights())}
         with Path(path).open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+            np.savez_compressed(file, **arrays)
 
     @classmethod
-    def load(cls, attributes: dict[str, Sequence[str]], path: str | Path) -> AttributeJudge:
+    def load(cls, attributes: Mapping[str, Sequence[str]], path: str | Path) -> AttributeJudge:
         """Reads a judge of these attributes from a file written by `save`."""
         judge = cls(attributes)
         with np.load(path, allow_pickle=False) as arrays:

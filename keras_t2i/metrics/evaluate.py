@@ -29,8 +29,8 @@ def evaluate_model(
 
     Returns:
         `num_captions`, `num_images`, `diversity` (mean distance between pairs of generated images, divided by that of
-        real ones) and, with a judge, `all_attributes`, the share of each attribute, and `judge_on_real`, the judge's
-        own accuracy on real images.
+        real ones, where there are two) and, with a judge, `all_attributes`, the share of each attribute, and
+        `judge_on_real`, the judge's own accuracy on real images.
 
     Raises:
         ValueError: if `num_images` is below 1.
@@ -41,7 +41,9 @@ def evaluate_model(
     numbers = np.arange(split.num_images)
     if len(numbers) * num_images > _MAX_IMAGES:
         numbers = np.random.default_rng(seed).permutation(numbers)[: max(1, _MAX_IMAGES // num_images)]
-    captions = [split.captions[split.caption_ids[number][number % len(split.caption_ids[number])]] for number in numbers]
+    captions = [
+        split.captions[split.caption_ids[number][number % len(split.caption_ids[number])]] for number in numbers
+    ]
     generated = gan.generate(captions, num_images=num_images, seed=seed)
     seeds = np.stack([np.full_like(numbers, 10**6), numbers], axis=1)
     chunks = np.array_split(np.arange(len(numbers)), max(1, len(numbers) // 64))
@@ -50,8 +52,9 @@ def evaluate_model(
     result: dict[str, Any] = {
         "num_captions": len(captions),
         "num_images": len(generated),
-        "diversity": pairwise_distance(generated) / max(pairwise_distance(real), 1e-12),
     }
+    if len(real) > 1:
+        result["diversity"] = pairwise_distance(generated) / max(pairwise_distance(real), 1e-12)
     if judge is not None and split.labels is not None:
         names, labels = list(judge.attributes), split.labels[numbers]
         result |= attribute_accuracy(judge.predict(generated), np.repeat(labels, num_images, axis=0), names)

@@ -110,7 +110,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_captioned_set(prepared: Path, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="images of tiny_coco cannot be used"):
-        images = from_tfds("tiny_coco", 16, 2, data_dir=prepared, cache_dir=tmp_path)
+        images = from_tfds("tiny_coco", 16, 2, data_dir=prepared, cache_dir=tmp_path, max_skipped_share=0.2)
     train = images.train_split
     assert train.num_images == 8
     assert images.validation_split.num_images == 3
@@ -147,6 +147,8 @@ def test_labelled_set_through_the_template(prepared: Path, tmp_path: Path) -> No
         ("tiny_birds", {"caption_template": "a photo"}, "caption_template.*'a photo'"),
         ("tiny_birds", {"validation_share": 1.5}, "validation_share.*1.5"),
         ("tiny_birds", {"image_size": 4}, "image_size.*4"),
+        ("tiny_coco", {}, "1 of 12 images of tiny_coco.*At most 5%"),
+        ("tiny_coco", {"max_skipped_share": 2}, "max_skipped_share.*2"),
     ],
 )
 def test_errors_are_one_line(prepared: Path, tmp_path: Path, name: str, options: dict[str, Any], message: str) -> None:

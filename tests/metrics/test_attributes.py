@@ -1,0 +1,81 @@
+"""The packaged judge of shapes can be trusted, and its shares are counted right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import keras_t2i
+from keras_t2i.data import ATTRIBUTES, render_shapes
+from keras_t2i.metrics import AttributeJudge, attribute_accuracy
+
+JUDGE = Path(keras_t2i.__file__).parent / "presets" / "shape_judge.npz"
+
+
+@pytest.fixture(scope="module")
+def judge() -> AttributeJudge:
+    return AttributeJudge.load(ATTRIBUTES, JUDGE)
+
+
+def random_labels(count: int, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return np.stack([random.integers(0, len(words), count) for words in ATTRIBUTES.values()], axis=1)
+
+
+def rendered(labels: np.ndarray, image_size: int = 64) -> np.ndarray:
+    """Fresh renderings, uint8: the seeds are none that training of the judge has used."""
+    seeds = np.stack([np.full(len(labels), 77_000_000), np.arange(len(labels))], axis=1)
+    return np.rint((render_shapes(labels, seeds, image_size).numpy() + 1) * 127.5).astype(np.uint8)
+
+
+def test_judge_is_right_on_fresh_shapes_and_at_chance_on_wrong_labels(judge: AttributeJudge) -> None:
+    labels = random_labels(500, seed=1)
+    seen = judge.predict(rendered(labels))
+    assert attribute_accuracy(seen, labels, list(ATTRIBUTES))["all_attributes"] >= 0.99
+    by_chance = attribute_accuracy(seen, random_labels(500, seed=2), list(ATTRIBUTES))
+    assert by_chance.pop("all_attributes") <= 0.01
+    for name, share in by_chance.items():
+        assert share == pytest.approx(1 / len(ATTRIBUTES[name]), abs=0.09), name
+
+
+@pytest.mark.parametrize("image_size", [32, 128])
+def test_judge_reads_other_sizes(judge: AttributeJudge, image_size: int) -> None:
+    labels = random_labels(100, seed=3)
+    seen = judge.predict(rendered(labels, image_size))
+    assert attribute_accuracy(seen, labels, list(ATTRIBUTES))["all_attributes"] >= 0.9
+
+
+def test_judge_can_be_trained_saved_and_read(tmp_path: Path) -> None:
+    """On an easy question, a few steps tell dark images from light ones."""
+    attributes = {"light": ("dark", "light"), "side": ("left", "right")}
+
+    def draw(step: int) -> tuple[np.ndarray, np.ndarray]:
+        random = np.random.default_rng(step)
+        labels = random.integers(0, 2, (16, 2))
+        images = np.full((16, 64, 64, 3), -0.5, np.float32)
+        for image, side in zip(images, labels[:, 1], strict=True):
+            image[:, 32 * side : 32 * (side + 1)] += 0.4
+        return images + 0.6 * labels[:, 0, None, None, None].astype(np.float32), labels
+
+    judge = AttributeJudge(attributes)
+    judge.fit(draw, num_steps=40)
+    images, labels = draw(1000)
+    pixels = np.rint((images + 1) * 127.5).astype(np.uint8)
+    seen = judge.predict(pixels)
+    assert attribute_accuracy(seen, labels, list(attributes))["all_attributes"] >= 0.9
+    judge.save(tmp_path / "judge.npz")
+    np.testing.assert_array_equal(AttributeJudge.load(attributes, tmp_path / "judge.npz").predict(pixels), seen)
+
+
+def test_shares_by_hand() -> None:
+    seen, asked = np.array([[0, 1], [1, 1], [2, 0], [3, 3]]), np.array([[0, 1], [1, 0], [2, 1], [0, 0]])
+    shares = attribute_accuracy(seen, asked, ["a", "b"])
+    assert shares == {"all_attributes": 0.25, "a": 0.75, "b": 0.25}
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (4, 3), (4,)])
+def test_shapes_that_do_not_match_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="same shape"):
+        attribute_accuracy(np.zeros((4, 2), int), np.zeros(shape, int), ["a", "b"])
