@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -272,6 +273,7 @@ def _import_tensorflow_quietly() -> None:
         finally:
             os.dup2(original, 2)
             os.close(original)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TensorFlow Datasets warns there of its own deprecations.
 
 
 def _verbosity() -> int | str:

@@ -37,6 +37,7 @@ def quickstart(output: Path, minutes: float, say: Callable[[str], None], verbose
         The numbers of `runs.evaluate`, and where everything is.
     """
     run, drawn = output / "run", output / "images"
+    output.mkdir(parents=True, exist_ok=True)  # A place that cannot be written is better known at once.
     say(f"1/4  Training on captioned shapes for {minutes:g} minutes. Watch {run / 'grids'} as it learns.")
     runs.train(runs.RunConfig("shapes"), run, minutes=minutes, verbose=verbose)
 
