@@ -20,7 +20,7 @@ PLAN = {"compact": [5.0, 15.0], "df_gan": [5.0], "dcgan": [5.0], "mlp": [5.0]}
 
 def keras_t2i(*arguments: str) -> dict[str, float]:
     """Runs the command line in a process of its own and returns the JSON that it prints."""
-    command = [sys.executable, "-c", "from keras_t2i.cli import main; main()", *arguments]
+    command = [sys.executable, "-m", "keras_t2i", *arguments]
     finished = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return json.loads(finished.stdout)
 

@@ -48,38 +48,44 @@ class GradientPenalty:
         return cls(**config)
 
 
+class _ZeroCentered(GradientPenalty):
+    """Half the squared gradient norm of the logits at the images that `_points` picks."""
+
+    def __init__(self, weight: float = 1.0, interval: int = 8) -> None:
+        super().__init__(weight, interval)
+
+    def __call__(
+        self, discriminator: Judge, real_images: tf.Tensor, fake_images: tf.Tensor, sentence_embeddings: tf.Tensor
+    ) -> tf.Tensor:
+        images = self._points(real_images, fake_images)
+        return 0.5 * ops.mean(_squared_norm(_gradients(discriminator, [images], sentence_embeddings)))
+
+    def _points(self, real_images: tf.Tensor, fake_images: tf.Tensor) -> tf.Tensor:
+        raise NotImplementedError
+
+
 @keras.saving.register_keras_serializable(_PACKAGE)
-class R1(GradientPenalty):
+class R1(_ZeroCentered):
     """Half the squared gradient norm of the logits at real images.
 
     Reference:
         Which Training Methods for GANs do actually Converge? (Mescheder et al., 2018), arXiv:1801.04406.
     """
 
-    def __init__(self, weight: float = 1.0, interval: int = 8) -> None:
-        super().__init__(weight, interval)
-
-    def __call__(
-        self, discriminator: Judge, real_images: tf.Tensor, fake_images: tf.Tensor, sentence_embeddings: tf.Tensor
-    ) -> tf.Tensor:
-        return 0.5 * ops.mean(_squared_norm(_gradients(discriminator, [real_images], sentence_embeddings)))
+    def _points(self, real_images: tf.Tensor, fake_images: tf.Tensor) -> tf.Tensor:
+        return real_images
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
-class R2(GradientPenalty):
+class R2(_ZeroCentered):
     """Half the squared gradient norm of the logits at generated images.
 
     Reference:
         Which Training Methods for GANs do actually Converge? (Mescheder et al., 2018), arXiv:1801.04406.
     """
 
-    def __init__(self, weight: float = 1.0, interval: int = 8) -> None:
-        super().__init__(weight, interval)
-
-    def __call__(
-        self, discriminator: Judge, real_images: tf.Tensor, fake_images: tf.Tensor, sentence_embeddings: tf.Tensor
-    ) -> tf.Tensor:
-        return 0.5 * ops.mean(_squared_norm(_gradients(discriminator, [fake_images], sentence_embeddings)))
+    def _points(self, real_images: tf.Tensor, fake_images: tf.Tensor) -> tf.Tensor:
+        return fake_images
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
