@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_t2i.training.checkpoint import Checkpoints, TrainingState
 
-__all__ = ["EpochLog", "Progress", "SaveCheckpoints", "SavePreset", "StopOnSignals", "TimeBudget"]
+__all__ = ["ClockedProgressBar", "EpochLog", "Progress", "SaveCheckpoints", "SavePreset", "StopOnSignals", "TimeBudget"]
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,30 @@ class Progress(keras.callbacks.Callback):
         now = time.monotonic()
         self.state.seconds += now - self._clock
         self._clock = now
+
+
+class ClockedProgressBar(keras.callbacks.ProgbarLogger):
+    """Keras' progress bar for training that the clock will end: it names the minute, not a number of epochs.
+
+    Args:
+        minutes: The whole budget.
+        state: The counters that `Progress` advances.
+        verbose: As in `fit`, which gets 0 instead.
+    """
+
+    def __init__(self, minutes: float, state: TrainingState, verbose: int | str) -> None:
+        super().__init__()
+        self.minutes = minutes
+        self.state = state
+        self._shown = verbose
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        super().set_params({**params, "verbose": self._shown, "epochs": 1})
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        if self.verbose:
+            print(f"Epoch {epoch + 1}, minute {self.state.seconds / 60:.1f} of {self.minutes:g}", flush=True)
 
 
 class TimeBudget(keras.callbacks.Callback):

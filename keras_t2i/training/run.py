@@ -14,7 +14,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.training.callbacks import EpochLog, Progress, SaveCheckpoints, SavePreset, StopOnSignals, TimeBudget
+from keras_t2i.training.callbacks import (
+    ClockedProgressBar,
+    EpochLog,
+    Progress,
+    SaveCheckpoints,
+    SavePreset,
+    StopOnSignals,
+    TimeBudget,
+)
 from keras_t2i.training.checkpoint import Checkpoints, TrainingState
 from keras_t2i.training.image_grid import ImageGrid
 
@@ -112,6 +120,9 @@ def train(
             SavePreset(run_dir / "preset"),
             SaveCheckpoints(checkpoints, state, steps, checkpoint_minutes, checkpoint_steps),
         ]
+        if epochs is None and minutes is not None:
+            everything.insert(0, ClockedProgressBar(minutes, state, verbose))
+            verbose = 0
         arguments = {"validation_data": dataset.validation, "shuffle": False, "verbose": verbose}
         try:
             if state.step % steps:

@@ -134,6 +134,13 @@ def test_a_finished_run_is_left_alone_and_can_go_on(tmp_path, capsys):
     assert [(row["epoch"], row["step"]) for row in read_log(tmp_path)] == [("1", "8"), ("2", "16")]
 
 
+def test_training_by_the_clock_names_the_minute_and_not_a_number_of_epochs(tmp_path, capsys):
+    train(make_gan("mlp"), ShortEpochs(), tmp_path, minutes=0.02, verbose=2)
+    printed = capsys.readouterr().out
+    assert "Epoch 1, minute 0.0 of 0.02" in printed
+    assert "000000" not in printed
+
+
 def test_time_budget_is_kept_over_processes(tmp_path, capsys):
     gan = make_gan("mlp", penalty=None)
     state = train(gan, ShortEpochs(), tmp_path, minutes=0.02, verbose=0)
