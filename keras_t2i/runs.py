@@ -90,6 +90,8 @@ class RunConfig:
 
         common: dict[str, Any] = {name: getattr(self, name) for name in ("image_size", "batch_size", "seed")}
         if self.data == _SHAPES:
+            if self.flip:
+                raise ValueError("Shapes cannot be mirrored, because their captions name sides: leave `flip` out.")
             return data.shapes(**common)
         common |= {"horizontal_flip": self.flip, "max_skipped_share": self.max_skipped_share}
         if self.data.startswith(_TFDS):
