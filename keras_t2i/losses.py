@@ -27,12 +27,7 @@ class AdversarialLoss:
 
     A loss names the cost of calling a pair real and of calling it fake; a fake image with its caption and a real image
     with a wrong caption are both "fake" pairs (the matching-aware term of GAN-INT-CLS).
-
-    Attributes:
-        needs_real_logits: Whether `generator` depends on the logits of real images.
     """
-
-    needs_real_logits = False
 
     def real(self, logits: Any) -> Any:
         """Discriminator's loss for pairs it should accept."""
@@ -142,8 +137,6 @@ class Relativistic(AdversarialLoss):
     Reference:
         The GAN is dead; long live the GAN! (Huang et al., 2024), arXiv:2501.05441.
     """
-
-    needs_real_logits = True
 
     def real(self, logits: Any) -> Any:
         return ops.softplus(-logits)
