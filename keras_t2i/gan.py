@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i import losses, penalties
+from keras_t2i.averaging import update_average, warmed_up_decay
+from keras_t2i.batch import images_and_text
 from keras_t2i.guards import require_finite
 from keras_t2i.latents import latents_for
 from keras_t2i.networks.base import Discriminator, Generator
@@ -94,7 +96,9 @@ class TextToImageGAN(keras.Model):
         matching_weight: float = 0.5,
         contrastive_weight: float | None = None,
         augmentation: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        generator_term: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
         ema_decay: float = 0.995,
+        metrics: Sequence[keras.metrics.Metric] = (),
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -110,7 +114,11 @@ class TextToImageGAN(keras.Model):
             contrastive_weight: Weight of the contrastive term (`keras_t2i.losses.contrastive`) for both networks; by
                 default 0.5 where the discriminator has a `match` method, else 0.
             augmentation: A differentiable function applied to everything that the discriminator sees.
+            generator_term: A function of generated and real images of the same captions whose value, a scalar, is
+                added to the generator's loss, for instance `keras_t2i.losses.ContentStyle`.
             ema_decay: Decay of the averaged generator, which is the one used for images, evaluation and export.
+            metrics: What `evaluate` and `fit(validation_data=...)` report beside the losses: metrics whose
+                `update_state` takes the batch and the images generated for it, as those of `keras_t2i.metrics`.
             seed: Seed of the training latents.
             **kwargs: Passed to `keras.Model.compile`, for instance `steps_per_execution` and `run_eagerly`.
 
@@ -133,6 +141,7 @@ class TextToImageGAN(keras.Model):
         self.matching_weight = matching_weight
         self.contrastive_weight = contrastive_weight if contrastive_weight is not None else 0.5 * can_match
         self.augmentation = augmentation
+        self.generator_term = generator_term
         self.ema_decay = ema_decay
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(6e-4, beta_1=0.0, beta_2=0.9)
@@ -141,10 +150,11 @@ class TextToImageGAN(keras.Model):
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
         names = ["discriminator_loss", "generator_loss", "penalty", "caption_accuracy"]
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.generation_metrics = list(metrics)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        return list(getattr(self, "trackers", {}).values())
+        return [*getattr(self, "trackers", {}).values(), *getattr(self, "generation_metrics", [])]
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Keras' own `fit`. A `tf.data.Dataset` brings its order with it: there, `shuffle` is off by default."""
@@ -156,7 +166,7 @@ class TextToImageGAN(keras.Model):
 
     def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One update of both networks, each judged by the other as it was before the step."""
-        images, text = self._unpack(data)
+        images, text = images_and_text(data, self.text_encoder)
         latents = keras.random.normal((tf.shape(images)[0], self.generator.latent_dim), seed=self.seed_generator)
         statistics = [*self.generator.non_trainable_weights, *self.discriminator.non_trainable_weights]
         statistics_before = [tf.identity(weight.value) for weight in statistics]
@@ -172,16 +182,20 @@ class TextToImageGAN(keras.Model):
         with tf.control_dependencies([require_finite(values, statistics, statistics_before)]):
             self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator.trainable_variables)
             self.generator_optimizer.apply(generator_gradients, self.generator.trainable_variables)
-        self._update_average()
+        decay = warmed_up_decay(self.ema_decay, self.generator_optimizer.iterations)
+        update_average(self.ema_generator, self.generator, decay)
         return self._track(adversarial_loss, generator_loss, penalty, accuracy)
 
     def test_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The same losses on held-out images, with the averaged generator and fixed latents."""
-        images, text = self._unpack(data)
+        images, text = images_and_text(data, self.text_encoder)
         latents = tf.random.stateless_normal((tf.shape(images)[0], self.generator.latent_dim), seed=(0, 0))
         generated = self.ema_generator(latents, text, training=False)
         discriminator_loss, generator_loss, accuracy = self._adversarial_losses(images, generated, text, training=False)
-        return self._track(discriminator_loss, generator_loss, tf.zeros(()), accuracy)
+        for metric in self.generation_metrics:
+            metric.update_state(data, generated)
+        logs = self._track(discriminator_loss, generator_loss, tf.zeros(()), accuracy)
+        return {**logs, **{metric.name: metric.result() for metric in self.generation_metrics}}
 
     def _adversarial_losses(
         self, images: tf.Tensor, generated: tf.Tensor, text: tf.Tensor, training: bool
@@ -205,6 +219,8 @@ class TextToImageGAN(keras.Model):
             match, weight = self.discriminator.match, self.contrastive_weight
             discriminator_loss += weight * tf.reduce_mean(losses.contrastive(match(real_features, text), same))
             generator_loss += weight * tf.reduce_mean(losses.contrastive(match(fake_features, text), same))
+        if training and self.generator_term is not None:
+            generator_loss += self.generator_term(generated, images)
         preferred = tf.cast(real_logits > mismatched_logits, tf.float32)
         accuracy = tf.math.divide_no_nan(tf.reduce_sum(differs * preferred), tf.reduce_sum(differs))
         return discriminator_loss, generator_loss, accuracy
@@ -227,26 +243,6 @@ class TextToImageGAN(keras.Model):
 
     def _augmented(self, images: tf.Tensor, training: bool) -> tf.Tensor:
         return self.augmentation(images) if training and self.augmentation is not None else images
-
-    def _unpack(self, data: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        if not isinstance(data, dict) or "images" not in data or not {"captions", "sentence_embeddings"} & data.keys():
-            keys = sorted(data) if isinstance(data, dict) else type(data).__name__
-            raise ValueError(
-                "A batch must be a dictionary with 'images' and either 'captions' or 'sentence_embeddings'; "
-                f"got {keys}."
-            )
-        if "sentence_embeddings" in data:
-            return data["images"], data["sentence_embeddings"]
-        if self.text_encoder is None:
-            raise ValueError("The batch holds captions, but this model has no `text_encoder`; pass embeddings instead.")
-        return data["images"], tf.stop_gradient(self.text_encoder(data["captions"])["sentence_embeddings"])
-
-    def _update_average(self) -> None:
-        """Moves the averaged generator, batch-norm statistics included, towards the trained one."""
-        step = tf.cast(self.generator_optimizer.iterations, tf.float32)
-        decay = tf.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
-        for average, current in zip(self.ema_generator.weights, self.generator.weights, strict=True):
-            average.assign(average + (1.0 - decay) * (current - average))
 
     def _track(self, *values: tf.Tensor) -> dict[str, tf.Tensor]:
         for tracker, value in zip(self.trackers.values(), values, strict=True):

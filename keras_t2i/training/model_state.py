@@ -32,8 +32,8 @@ def model_state(gan: keras.Model) -> dict[str, keras.Variable]:
             raise ValueError(f"The model's {part} is not built and has no slots to save; pass it to `compile`.")
         groups[part] = owner.variables
     groups["random"] = [gan.seed_generator.state]
-    groups["state"] = _held_by([gan.loss_function, gan.penalties, gan.augmentation], set())
-    groups["metrics"] = gan.metrics_variables
+    groups["state"] = _held_by([gan.loss_function, gan.penalties, gan.augmentation, gan.generator_term], set())
+    groups["metrics"] = [variable for tracker in gan.trackers.values() for variable in tracker.variables]
     return {
         f"{group}/{position:04d}": variable
         for group, variables in groups.items()
@@ -51,7 +51,8 @@ def _held_by(owner: Any, seen: set[int]) -> Iterator[keras.Variable]:
     elif isinstance(owner, keras.random.SeedGenerator):
         yield owner.state
     elif isinstance(owner, keras.Layer | tf.Module):
-        yield from owner.variables
+        if getattr(owner, "trainable", True):  # What is frozen, such as image features, never changes.
+            yield from owner.variables
     elif isinstance(owner, list | tuple):
         for item in owner:
             yield from _held_by(item, seen)
