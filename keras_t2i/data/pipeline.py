@@ -51,6 +51,19 @@ class Split:
     def num_images(self) -> int:
         return len(self.caption_ids)
 
+    def caption_of_each(self) -> np.ndarray:
+        """Positions in `captions` of one fixed caption an image, int64: image number n has its n-th, counted around."""
+        return np.asarray([ids[number % len(ids)] for number, ids in enumerate(self.caption_ids)], np.int64)
+
+    def pixels(self, numbers: np.ndarray, seed: int = 10**6, chunk_size: int = 64) -> np.ndarray:
+        """Returns the images of these numbers as uint8, shape `(len(numbers), H, W, 3)`."""
+        numbers = np.asarray(numbers, np.int64)
+        seeds = np.stack([np.full_like(numbers, seed), numbers], axis=1)
+        starts = range(0, len(numbers), chunk_size)
+        chunks = [slice(start, start + chunk_size) for start in starts]
+        images = [np.asarray(self.load_images(numbers[chunk], seeds[chunk])) for chunk in chunks]
+        return np.clip(np.rint((np.concatenate(images) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+
 
 @dataclass(frozen=True)
 class CaptionedImages:
@@ -121,17 +134,22 @@ class CaptionedImages:
 
     @property
     def validation(self) -> tf.data.Dataset | None:
-        """The held-out images in a fixed order, each with one fixed caption; `None` where nothing is held out."""
+        """The held-out images in a fixed order, each with one fixed caption; `None` where nothing is held out.
+
+        Batches hold what metrics may ask for too: `captions`, and `labels` where the set has them.
+        """
         split = self.validation_split
         if split is None:
             return None
-        first = np.asarray([ids[number % len(ids)] for number, ids in enumerate(split.caption_ids)], np.int64)
-        texts = _texts(split)
+        first = split.caption_of_each()
+        fixed = {_text_key(split): tf.gather(_texts(split), first), "captions": tf.gather(_captions(split), first)}
+        if split.labels is not None:
+            fixed["labels"] = tf.constant(split.labels)
 
         def load(indices: tf.Tensor) -> dict[str, tf.Tensor]:
             seeds = tf.stack([tf.fill(tf.shape(indices), tf.constant(self.seed, tf.int64)), indices], axis=1)
             images = self._shaped(split.load_images(indices, seeds))
-            return {"images": images, _text_key(split): tf.gather(texts, tf.gather(first, indices))}
+            return {"images": images, **{name: tf.gather(values, indices) for name, values in fixed.items()}}
 
         batches = tf.data.Dataset.range(split.num_images).batch(self.batch_size)
         return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
@@ -179,6 +197,8 @@ def _text_key(split: Split) -> str:
 
 
 def _texts(split: Split) -> tf.Tensor:
-    if split.embeddings is None:
-        return tf.constant([caption.encode("utf-8") for caption in split.captions])
-    return tf.constant(split.embeddings)
+    return _captions(split) if split.embeddings is None else tf.constant(split.embeddings)
+
+
+def _captions(split: Split) -> tf.Tensor:
+    return tf.constant([caption.encode("utf-8") for caption in split.captions])

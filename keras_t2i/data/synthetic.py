@@ -1,4 +1,4 @@
-"""Captioned shapes, rendered on the fly: a data set with known answers for demonstrations, tests and benchmarks."""
+"""Captioned images rendered on the fly, with known answers for demonstrations, tests and benchmarks; first: shapes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ import hashlib
 import itertools
 import math
 import re
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from keras_t2i.data.pipeline import CaptionedImages, Split
 
-__all__ = ["ATTRIBUTES", "render_shapes", "shape_captions", "shapes"]
+__all__ = [
+    "ATTRIBUTES",
+    "SHAPE_ATTRIBUTES",
+    "phrased",
+    "render_shapes",
+    "rendered_images",
+    "shape_captions",
+    "shapes",
+    "variations",
+]
 
 _COLORS = {
     "red": (220, 30, 35),
@@ -40,14 +50,16 @@ _POSITIONS = {
 }
 _SIZES = {"small": 0.135, "large": 0.24}
 
-ATTRIBUTES: dict[str, tuple[str, ...]] = {
+SHAPE_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "shape": ("circle", "square", "triangle", "star", "heart", "diamond", "cross", "ring"),
     "color": tuple(_COLORS),
     "background": tuple(_BACKGROUNDS),
     "position": tuple(_POSITIONS),
     "size": tuple(_SIZES),
 }
-"""The five attributes of an image, in the order of its labels, and the words each takes."""
+"""The five attributes of a shape, in the order of its labels, and the words each takes."""
+
+ATTRIBUTES = SHAPE_ATTRIBUTES
 
 _PHRASINGS = (
     "a {size} {color} {shape} {position} on a {background} background",
@@ -61,18 +73,102 @@ _HELD_OUT_PERCENT = 10
 _VARIATIONS = 4  # Images of each combination in an epoch.
 
 
-def shape_captions(labels: np.ndarray) -> list[str]:
+def rendered_images(
+    name: str,
+    attributes: Mapping[str, Sequence[str]],
+    captions_of: Callable[[np.ndarray], list[str]],
+    render: Callable[[tf.Tensor, tf.Tensor, int], tf.Tensor],
+    image_size: int,
+    batch_size: int,
+    seed: int,
+    num_images: int | None = None,
+    horizontal_flip: bool = False,
+) -> CaptionedImages:
+    """Builds a data set of every combination of attributes from a function that draws them.
+
+    One combination in ten, chosen by a hash of its words, is held out of training, whatever the seed.
+
+    Args:
+        name: Short name of the data set.
+        attributes: Name of each attribute and the words it takes, in the order of the labels.
+        captions_of: Returns the captions of one row of labels, shape `(num_attributes,)`.
+        render: A function traceable by `tf.data`: labels `(B, num_attributes)` and seeds `(B, 2)`, both int64, and the
+            image size, to images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
+        image_size: Height and width in pixels.
+        batch_size: Images in a batch.
+        seed: Seed of order and variations.
+        num_images: Train on this many images that never change, of combinations drawn with `seed`; by default, on four
+            images of every combination, drawn anew each time.
+        horizontal_flip: Whether to mirror half of the training images.
+
+    Raises:
+        ValueError: if `num_images` is below 1.
+    """
+    if num_images is not None and num_images < 1:
+        raise ValueError(f"`num_images` must be at least 1, or None for all combinations; got {num_images}.")
+    combinations = np.asarray(list(itertools.product(*(range(len(words)) for words in attributes.values()))), np.int64)
+    held_out = np.asarray([_is_held_out(labels, attributes) for labels in combinations])
+
+    def split(labels: np.ndarray, fixed: bool = False) -> Split:
+        captions: dict[str, int] = {}
+        caption_ids = tuple(
+            tuple(captions.setdefault(caption, len(captions)) for caption in captions_of(row)) for row in labels
+        )
+
+        def load_images(indices: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+            if fixed:
+                indices = tf.cast(indices, tf.int64)
+                seeds = tf.stack([tf.fill(tf.shape(indices), tf.constant(seed, tf.int64)), indices], axis=1)
+            return render(tf.gather(tf.constant(labels), indices), seeds, image_size)
+
+        return Split(tuple(captions), caption_ids, load_images, labels)
+
+    trained = combinations[~held_out]
+    if num_images is None:
+        train_split = split(np.tile(trained, (_VARIATIONS, 1)))
+    else:
+        order = np.random.default_rng(seed).permutation(len(trained))
+        train_split = split(trained[np.resize(order, num_images)], fixed=True)
+    validation_split = split(combinations[held_out])
+    return CaptionedImages(train_split, validation_split, image_size, batch_size, horizontal_flip, seed, name)
+
+
+def phrased(labels: np.ndarray, attributes: Mapping[str, Sequence[str]], phrasings: Sequence[str]) -> list[str]:
     """Returns every phrasing of one image's caption.
 
     Args:
-        labels: The five attributes as positions in `ATTRIBUTES`, integers, shape `(5,)`.
+        labels: Positions in the words of `attributes`, integers, shape `(num_attributes,)`.
+        attributes: Name of each attribute and the words it takes, in the order of the labels.
+        phrasings: Format strings that name every attribute.
     """
-    words = {name: values[int(label)] for (name, values), label in zip(ATTRIBUTES.items(), labels, strict=True)}
-    captions = [phrasing.format(**words) for phrasing in _PHRASINGS]
-    return [re.sub(r"\ba (?=orange)", "an ", caption) for caption in captions]
+    words = {name: values[int(label)] for (name, values), label in zip(attributes.items(), labels, strict=True)}
+    return [re.sub(r"\ba (?=[aeiou])", "an ", phrasing.format(**words)) for phrasing in phrasings]
 
 
-def shapes(image_size: int = 64, batch_size: int = 32, seed: int = 0) -> CaptionedImages:
+def variations(seeds: tf.Tensor, count: int) -> tf.Tensor:
+    """Draws `count` numbers in [-1, 1) from each seed: int64 of shape `(B, 2)` to float32 of shape `(B, count)`."""
+    return tf.map_fn(
+        lambda pair: tf.random.stateless_uniform((count,), pair, -1.0, 1.0),
+        seeds,
+        fn_output_signature=tf.TensorSpec((count,), tf.float32),
+    )
+
+
+def _is_held_out(labels: np.ndarray, attributes: Mapping[str, Sequence[str]]) -> bool:
+    words = " ".join(values[label] for values, label in zip(attributes.values(), labels, strict=True))
+    return int(hashlib.sha256(words.encode()).hexdigest(), 16) % 100 < _HELD_OUT_PERCENT
+
+
+def shape_captions(labels: np.ndarray) -> list[str]:
+    """Returns every phrasing of one shape's caption.
+
+    Args:
+        labels: The five attributes as positions in `SHAPE_ATTRIBUTES`, integers, shape `(5,)`.
+    """
+    return phrased(labels, SHAPE_ATTRIBUTES, _PHRASINGS)
+
+
+def shapes(image_size: int = 64, batch_size: int = 32, seed: int = 0, num_images: int | None = None) -> CaptionedImages:
     """Builds the captioned shapes data set.
 
     8 shapes x 8 colors x 5 backgrounds x 5 positions x 2 sizes, in six phrasings. One combination in ten, chosen by a
@@ -83,57 +179,31 @@ def shapes(image_size: int = 64, batch_size: int = 32, seed: int = 0) -> Caption
         image_size: Height and width in pixels, at least 16.
         batch_size: Images in a batch.
         seed: Seed of order and variations.
+        num_images: Train on this many images that never change, of combinations drawn with `seed`; by default, on all
+            combinations, drawn anew each time.
 
     Raises:
-        ValueError: if `image_size` is below 16.
+        ValueError: if `image_size` is below 16, or `num_images` is below 1.
     """
     if image_size < 16:
         raise ValueError(f"Shapes need an `image_size` of at least 16 pixels; got {image_size}.")
-    combinations = np.asarray(list(itertools.product(*(range(len(words)) for words in ATTRIBUTES.values()))), np.int64)
-    held_out = np.asarray([_is_held_out(labels) for labels in combinations])
-
-    def split(labels: np.ndarray) -> Split:
-        captions: dict[str, int] = {}
-        caption_ids = tuple(
-            tuple(captions.setdefault(caption, len(captions)) for caption in shape_captions(row)) for row in labels
-        )
-
-        def load_images(indices: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-            return render_shapes(tf.gather(tf.constant(labels), indices), seeds, image_size)
-
-        return Split(tuple(captions), caption_ids, load_images, labels)
-
-    return CaptionedImages(
-        split(np.tile(combinations[~held_out], (_VARIATIONS, 1))),
-        split(combinations[held_out]),
-        image_size,
-        batch_size,
-        seed=seed,
-        name="shapes",
+    return rendered_images(
+        "shapes", SHAPE_ATTRIBUTES, shape_captions, render_shapes, image_size, batch_size, seed, num_images
     )
-
-
-def _is_held_out(labels: np.ndarray) -> bool:
-    words = " ".join(values[label] for values, label in zip(ATTRIBUTES.values(), labels, strict=True))
-    return int(hashlib.sha256(words.encode()).hexdigest(), 16) % 100 < _HELD_OUT_PERCENT
 
 
 def render_shapes(labels: tf.Tensor, seeds: tf.Tensor, image_size: int) -> tf.Tensor:
     """Renders anti-aliased shapes from their attributes.
 
     Args:
-        labels: Positions in `ATTRIBUTES`, int64, shape `(B, 5)`.
+        labels: Positions in `SHAPE_ATTRIBUTES`, int64, shape `(B, 5)`.
         seeds: One random seed an image, int64, shape `(B, 2)`; it decides the variation within the attributes.
         image_size: Height and width in pixels.
 
     Returns:
         Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
     """
-    draws = tf.map_fn(
-        lambda pair: tf.random.stateless_uniform((10,), pair, -1.0, 1.0),
-        seeds,
-        fn_output_signature=tf.TensorSpec((10,), tf.float32),
-    )
+    draws = variations(seeds, 10)
     shape, color, background, position, size = tf.unstack(labels, axis=1)
     center = tf.gather(np.asarray(list(_POSITIONS.values()), np.float32), position) + 0.02 * draws[:, 0:2]
     radius = tf.gather(np.asarray(list(_SIZES.values()), np.float32), size) * (1 + 0.08 * draws[:, 2])
@@ -146,7 +216,7 @@ def render_shapes(labels: tf.Tensor, seeds: tf.Tensor, image_size: int) -> tf.Te
     down = (grid[None, :, None] - center[:, 1, None, None]) / radius[:, None, None]
     cos, sin = tf.cos(tilt)[:, None, None], tf.sin(tilt)[:, None, None]
     distances = _signed_distances(across * cos + down * sin, down * cos - across * sin)
-    distance = tf.einsum("sbhw,bs->bhw", distances, tf.one_hot(shape, len(ATTRIBUTES["shape"])))
+    distance = tf.einsum("sbhw,bs->bhw", distances, tf.one_hot(shape, len(SHAPE_ATTRIBUTES["shape"])))
     cover = tf.clip_by_value(0.5 - distance * radius[:, None, None] * image_size, 0.0, 1.0)[..., None]
     pixels = paper[:, None, None, :] * (1 - cover) + ink[:, None, None, :] * cover
     return tf.clip_by_value(pixels / 127.5 - 1.0, -1.0, 1.0)

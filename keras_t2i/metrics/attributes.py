@@ -80,8 +80,11 @@ class AttributeJudge:
         return np.concatenate(predictions)
 
     def save(self, path: str | Path) -> None:
-        """Writes the weights as float16 arrays to an `.npz` file."""
-        arrays = {f"{i:02d}": value.astype("float16") for i, value in enumerate(self.network.get_weights())}
+        """Writes the weights, rounded to five significant bits so that they compress, as float16 to an `.npz` file."""
+        arrays = {}
+        for i, value in enumerate(self.network.get_weights()):
+            mantissas, exponents = np.frexp(value)
+            arrays[f"{i:02d}"] = np.ldexp(np.round(mantissas * 32) / 32, exponents).astype("float16")
         with Path(path).open("wb") as file:
             np.savez_compressed(file, **arrays)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_t2i.data import ATTRIBUTES, render_shapes, shape_captions, shapes
+from keras_t2i.data import SHAPE_ATTRIBUTES, CaptionedImages, faces, render_shapes, shape_captions, shapes
 
 INKS = {"red": (220, 30, 35), "green": (35, 160, 60), "blue": (35, 85, 240)}
 
@@ -20,7 +22,7 @@ def rendered(pixels: int = 32, draw: int = 0, **words: str) -> np.ndarray:
         "size": "large",
         **words,
     }
-    labels = [[ATTRIBUTES[name].index(words[name]) for name in ATTRIBUTES]]
+    labels = [[SHAPE_ATTRIBUTES[name].index(words[name]) for name in SHAPE_ATTRIBUTES]]
     return render_shapes(tf.constant(labels, tf.int64), tf.constant([[0, draw]], tf.int64), pixels).numpy()[0]
 
 
@@ -38,7 +40,7 @@ def test_set_has_every_combination_and_holds_some_out() -> None:
     assert len(labels) == len(np.unique(labels, axis=0)) == 8 * 8 * 5 * 5 * 2
     assert 0.07 < len(held_out) / len(labels) < 0.13
     assert not set(images.train_split.captions) & set(images.validation_split.captions)
-    for column, words in enumerate(ATTRIBUTES.values()):
+    for column, words in enumerate(SHAPE_ATTRIBUTES.values()):
         assert set(images.train_split.labels[:, column]) == set(range(len(words))), "every word must be trained on"
 
 
@@ -49,7 +51,7 @@ def test_captions_name_all_five_attributes() -> None:
         assert captions == shape_captions(row)
         assert len(set(captions)) == 6
         for caption in captions:
-            assert all(words[label] in caption for words, label in zip(ATTRIBUTES.values(), row, strict=True))
+            assert all(words[label] in caption for words, label in zip(SHAPE_ATTRIBUTES.values(), row, strict=True))
             assert "a orange" not in caption
 
 
@@ -77,11 +79,11 @@ def test_shapes_lie_where_their_words_say(position: str, across: float, down: fl
 
 
 def test_shapes_and_sizes_look_different() -> None:
-    images = [rendered(64, shape=shape) for shape in ATTRIBUTES["shape"]]
+    images = [rendered(64, shape=shape) for shape in SHAPE_ATTRIBUTES["shape"]]
     for one in range(len(images)):
         for other in range(one):
             assert np.abs(images[one] - images[other]).mean() > 0.02
-    for shape in ATTRIBUTES["shape"]:
+    for shape in SHAPE_ATTRIBUTES["shape"]:
         large, small = (inked(rendered(64, shape=shape, size=size)).mean() for size in ("large", "small"))
         assert 2.0 < large / small < 5.0
 
@@ -123,3 +125,31 @@ def test_stream_is_resumable_and_matches_its_captions() -> None:
 def test_too_small_an_image_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least 16 pixels; got 8"):
         shapes(image_size=8)
+
+
+@pytest.mark.parametrize("build", [shapes, faces])
+def test_few_images_are_few_and_never_change(build: Callable[..., CaptionedImages]) -> None:
+    """A set of 20 images shows 20 pictures, however long one trains; the held-out ones are those of the whole set."""
+    few = build(image_size=32, batch_size=10, seed=3, num_images=20)
+    assert few.train_split.num_images == 20
+    assert len(np.unique(few.train_split.labels, axis=0)) == 20
+    batches = list(few.train_from(0).take(6).as_numpy_iterator())
+    pictures = np.concatenate([batch["images"] for batch in batches]).round(4)
+    assert len(np.unique(pictures.reshape(60, -1), axis=0)) == 20
+    whole = build(image_size=32, seed=3)
+    assert few.validation_split.captions == whole.validation_split.captions
+    assert set(few.train_split.captions) < set(whole.train_split.captions)
+    others = build(image_size=32, batch_size=10, seed=4, num_images=20)
+    assert set(few.train_split.captions) != set(others.train_split.captions)
+
+
+def test_more_images_than_combinations_are_further_variations() -> None:
+    many = shapes(image_size=16, num_images=4000)
+    _, times = np.unique(many.train_split.labels, axis=0, return_counts=True)
+    assert times.sum() == 4000
+    assert set(times) == {1, 2}
+
+
+def test_no_images_at_all_is_an_error() -> None:
+    with pytest.raises(ValueError, match="`num_images` must be at least 1"):
+        faces(num_images=0)

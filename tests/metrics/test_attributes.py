@@ -1,50 +1,79 @@
-"""The packaged judge of shapes can be trusted, and its shares are counted right."""
+"""The packaged judges of shapes and faces can be trusted, and their shares are counted right."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import keras_t2i
-from keras_t2i.data import ATTRIBUTES, render_shapes
+from keras_t2i.data import FACE_ATTRIBUTES, SHAPE_ATTRIBUTES, faces, render_faces, render_shapes
 from keras_t2i.metrics import AttributeJudge, attribute_accuracy
 
-JUDGE = Path(keras_t2i.__file__).parent / "presets" / "shape_judge.npz"
+PRESETS = Path(keras_t2i.__file__).parent / "presets"
 
 
-@pytest.fixture(scope="module")
-def judge() -> AttributeJudge:
-    return AttributeJudge.load(ATTRIBUTES, JUDGE)
+@dataclass
+class Domain:
+    attributes: dict[str, tuple[str, ...]]
+    render: Callable[..., Any]
+    file: Path
+
+    def __post_init__(self) -> None:
+        self.judge = AttributeJudge.load(self.attributes, self.file)
+
+    def random_labels(self, count: int, seed: int) -> np.ndarray:
+        random = np.random.default_rng(seed)
+        return np.stack([random.integers(0, len(words), count) for words in self.attributes.values()], axis=1)
+
+    def rendered(self, labels: np.ndarray, image_size: int = 64) -> np.ndarray:
+        """Fresh renderings, uint8: the seeds are none that training of the judge has used."""
+        seeds = np.stack([np.full(len(labels), 77_000_000), np.arange(len(labels))], axis=1)
+        return np.rint((self.render(labels, seeds, image_size).numpy() + 1) * 127.5).astype(np.uint8)
+
+    def shares(self, seen: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        return attribute_accuracy(seen, labels, list(self.attributes))
 
 
-def random_labels(count: int, seed: int) -> np.ndarray:
-    random = np.random.default_rng(seed)
-    return np.stack([random.integers(0, len(words), count) for words in ATTRIBUTES.values()], axis=1)
+@pytest.fixture(scope="module", params=["shapes", "faces"])
+def domain(request: pytest.FixtureRequest) -> Domain:
+    if request.param == "shapes":
+        return Domain(SHAPE_ATTRIBUTES, render_shapes, PRESETS / "shape_judge.npz")
+    return Domain(FACE_ATTRIBUTES, render_faces, PRESETS / "face_judge.npz")
 
 
-def rendered(labels: np.ndarray, image_size: int = 64) -> np.ndarray:
-    """Fresh renderings, uint8: the seeds are none that training of the judge has used."""
-    seeds = np.stack([np.full(len(labels), 77_000_000), np.arange(len(labels))], axis=1)
-    return np.rint((render_shapes(labels, seeds, image_size).numpy() + 1) * 127.5).astype(np.uint8)
-
-
-def test_judge_is_right_on_fresh_shapes_and_at_chance_on_wrong_labels(judge: AttributeJudge) -> None:
-    labels = random_labels(500, seed=1)
-    seen = judge.predict(rendered(labels))
-    assert attribute_accuracy(seen, labels, list(ATTRIBUTES))["all_attributes"] >= 0.99
-    by_chance = attribute_accuracy(seen, random_labels(500, seed=2), list(ATTRIBUTES))
+def test_judge_is_right_on_fresh_images_and_at_chance_on_wrong_labels(domain: Domain) -> None:
+    labels = domain.random_labels(500, seed=1)
+    seen = domain.judge.predict(domain.rendered(labels))
+    assert domain.shares(seen, labels)["all_attributes"] >= 0.98
+    by_chance = domain.shares(seen, domain.random_labels(500, seed=2))
     assert by_chance.pop("all_attributes") <= 0.01
     for name, share in by_chance.items():
-        assert share == pytest.approx(1 / len(ATTRIBUTES[name]), abs=0.09), name
+        assert share == pytest.approx(1 / len(domain.attributes[name]), abs=0.09), name
 
 
 @pytest.mark.parametrize("image_size", [32, 128])
-def test_judge_reads_other_sizes(judge: AttributeJudge, image_size: int) -> None:
-    labels = random_labels(100, seed=3)
-    seen = judge.predict(rendered(labels, image_size))
-    assert attribute_accuracy(seen, labels, list(ATTRIBUTES))["all_attributes"] >= 0.9
+def test_judge_reads_other_sizes(domain: Domain, image_size: int) -> None:
+    labels = domain.random_labels(100, seed=3)
+    assert domain.shares(domain.judge.predict(domain.rendered(labels, image_size)), labels)["all_attributes"] >= 0.9
+
+
+def test_judge_of_faces_is_right_on_all_held_out_faces_and_on_their_mirror_images() -> None:
+    """A mirrored face has the same attributes, which is why faces may be flipped in training."""
+    domain = Domain(FACE_ATTRIBUTES, render_faces, PRESETS / "face_judge.npz")
+    held_out = faces().validation_split
+    assert held_out is not None
+    images = domain.rendered(held_out.labels)
+    for pictures in (images, images[:, :, ::-1]):
+        assert domain.shares(domain.judge.predict(pictures), held_out.labels)["all_attributes"] >= 0.98
+
+
+def test_packaged_judge_of_faces_is_small() -> None:
+    assert (PRESETS / "face_judge.npz").stat().st_size < 250_000
 
 
 def test_judge_can_be_trained_saved_and_read(tmp_path: Path) -> None:
