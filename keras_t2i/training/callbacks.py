@@ -17,7 +17,16 @@ import numpy as np
 
 from keras_t2i.training.checkpoint import Checkpoints, TrainingState
 
-__all__ = ["ClockedProgressBar", "EpochLog", "Progress", "SaveCheckpoints", "SavePreset", "StopOnSignals", "TimeBudget"]
+__all__ = [
+    "ClockedProgressBar",
+    "EpochLog",
+    "Progress",
+    "SaveCheckpoints",
+    "SavePreset",
+    "StepBudget",
+    "StopOnSignals",
+    "TimeBudget",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +115,33 @@ class TimeBudget(keras.callbacks.Callback):
     @property
     def used(self) -> bool:
         return self.state.seconds >= 60 * self.minutes
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.used:
+            self.model.stop_training = True
+
+
+class StepBudget(keras.callbacks.Callback):
+    """Stops `fit` once a run has done so many steps, in all its processes.
+
+    Args:
+        steps: The budget.
+        state: The run's counters, advanced by `Progress`.
+
+    Raises:
+        ValueError: if `steps` is not positive.
+    """
+
+    def __init__(self, steps: int, state: TrainingState) -> None:
+        super().__init__()
+        if steps < 1:
+            raise ValueError(f"`steps` must be at least 1; got {steps}.")
+        self.steps = steps
+        self.state = state
+
+    @property
+    def used(self) -> bool:
+        return self.state.step >= self.steps
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self.used:

@@ -20,6 +20,7 @@ from keras_t2i.training.callbacks import (
     Progress,
     SaveCheckpoints,
     SavePreset,
+    StepBudget,
     StopOnSignals,
     TimeBudget,
 )
@@ -31,10 +32,14 @@ try:
 except ImportError:  # Windows: runs are not locked there.
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["make_deterministic", "train"]
+__all__ = ["DivergedError", "make_deterministic", "train"]
 
 _ENDLESS = 1_000_000
 _GRID_ROWS = 8
+
+
+class DivergedError(ValueError):
+    """Training that came to a loss or a gradient which is not finite."""
 
 
 def train(
@@ -44,6 +49,7 @@ def train(
     *,
     epochs: int | None = None,
     minutes: float | None = None,
+    steps: int | None = None,
     config: dict[str, Any] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint_minutes: float = 1.0,
@@ -68,8 +74,9 @@ def train(
         run_dir: The directory of the run.
         epochs: Epochs to train for in total. A finished run goes on where this is raised.
         minutes: Wall-clock minutes to train for in total, instead of `epochs` or as a second limit.
+        steps: Steps to train for in total, likewise.
         config: What describes the run, as JSON: starting again with another one is refused. Leave the limits out.
-        callbacks: Further callbacks for `fit`.
+        callbacks: Further callbacks for `fit`; those with an attribute `state` get the run's counters in it.
         checkpoint_minutes: Time between checkpoints.
         checkpoint_steps: Steps between checkpoints, instead of `checkpoint_minutes`.
         tensorboard: Whether to log losses and image grids for TensorBoard too, in `tensorboard/`.
@@ -80,12 +87,13 @@ def train(
 
     Raises:
         ValueError: without a limit; if the directory is in use by another run or belongs to one of another
-            configuration; if its checkpoints do not fit the model; if a loss or a gradient is not finite.
+            configuration; if its checkpoints do not fit the model.
+        DivergedError: if a loss or a gradient is not finite.
         ImportError: with `tensorboard`, if TensorBoard is not installed.
         OSError: if the directory, or the last checkpoint, cannot be written.
     """
-    if epochs is None and minutes is None:
-        raise ValueError("Say how long to train: pass `epochs`, `minutes`, or both.")
+    if epochs is None and minutes is None and steps is None:
+        raise ValueError("Say how long to train: pass `epochs`, `minutes` or `steps`.")
     if epochs is not None and epochs < 1:
         raise ValueError(f"`epochs` must be at least 1; got {epochs}.")
     run_dir = Path(run_dir)
@@ -93,60 +101,69 @@ def train(
     with _locked(run_dir), StopOnSignals() as stop:
         # An epoch is a whole number of calls of the compiled function.
         at_once = gan.steps_per_execution
-        steps = max(1, dataset.steps_per_epoch // at_once) * at_once
-        _check_config(run_dir / "config.json", {**(config or {}), "steps_per_epoch": steps})
+        epoch_steps = max(1, dataset.steps_per_epoch // at_once) * at_once
+        _check_config(run_dir / "config.json", {**(config or {}), "steps_per_epoch": epoch_steps})
         checkpoints = Checkpoints(run_dir / "checkpoints")
         state = checkpoints.restore(gan)
         if state is None:
             state = TrainingState()
             # So that a run killed before its first checkpoint begins again from the same initial weights.
             checkpoints.save(gan, state)
-        limits = [stop] if minutes is None else [stop, budget := TimeBudget(minutes, state)]
-        if (epochs is not None and state.step >= epochs * steps) or (minutes is not None and budget.used):
-            _say(f"{run_dir} is finished: {_progress(state)}. Raise `epochs` or `minutes` to go on.")
+        limits: list[TimeBudget | StepBudget] = [
+            *([] if minutes is None else [TimeBudget(minutes, state)]),
+            *([] if steps is None else [StepBudget(steps, state)]),
+        ]
+        if any(limit.used for limit in limits) or (epochs is not None and state.step >= epochs * epoch_steps):
+            _say(f"{run_dir} is finished: {_progress(state)}. Raise the limit to go on.")
             return state
         if state.step:
             _say(f"Continuing {run_dir}: {_progress(state)}.")
-        first_epoch = state.step // steps
+        first_epoch = state.step // epoch_steps
+        if epochs is None:
+            epochs = _ENDLESS if steps is None else -(-steps // epoch_steps)
+        for callback in callbacks:
+            if hasattr(callback, "state"):
+                callback.state = state
         board = run_dir / "tensorboard" if tensorboard else None
         # Checkpoints come last: what is on the disk is then never older than the checkpoint.
         everything = [
-            Progress(state, steps),
+            Progress(state, epoch_steps),
+            stop,
             *limits,
             *callbacks,
             _image_grid(run_dir / "grids", dataset, board),
             *([] if board is None else [keras.callbacks.TensorBoard(board, write_graph=False)]),
             EpochLog(run_dir / "log.csv", state),
             SavePreset(run_dir / "preset"),
-            SaveCheckpoints(checkpoints, state, steps, checkpoint_minutes, checkpoint_steps),
+            SaveCheckpoints(checkpoints, state, epoch_steps, checkpoint_minutes, checkpoint_steps),
         ]
-        if epochs is None and minutes is not None:
+        if epochs == _ENDLESS and minutes is not None:
             everything.insert(0, ClockedProgressBar(minutes, state, verbose))
             verbose = 0
         arguments = {"validation_data": dataset.validation, "shuffle": False, "verbose": verbose}
         try:
-            if state.step % steps:
+            if state.step % epoch_steps:
                 gan.fit(
                     dataset.train_from(state.step),
-                    steps_per_epoch=steps - state.step % steps,
+                    steps_per_epoch=epoch_steps - state.step % epoch_steps,
                     initial_epoch=first_epoch,
                     epochs=first_epoch + 1,
                     callbacks=[_restored_metrics(gan), *everything],
                     **arguments,
                 )
-            if not gan.stop_training and state.epoch < (epochs or _ENDLESS):
+            if not gan.stop_training and state.epoch < epochs:
                 gan.fit(
                     dataset.train_from(state.step),
-                    steps_per_epoch=steps,
+                    steps_per_epoch=epoch_steps,
                     initial_epoch=state.epoch,
-                    epochs=epochs or _ENDLESS,
+                    epochs=epochs,
                     callbacks=everything,
                     **arguments,
                 )
         except tf.errors.InvalidArgumentError as error:
             if "not finite" not in error.message:
                 raise
-            raise ValueError(
+            raise DivergedError(
                 f"Training stopped after step {state.step}: a loss or a gradient is not finite. The checkpoints in "
                 f"{checkpoints.directory} are from before; try a lower learning rate in a new directory."
             ) from error
@@ -234,7 +251,7 @@ def _image_grid(directory: Path, dataset: Any, tensorboard_dir: Path | None) -> 
     """A grid of captions from all over the held-out images (or the training images, where none are held out)."""
     split = dataset.validation_split or dataset.train_split
     images = np.linspace(0, split.num_images - 1, min(_GRID_ROWS, split.num_images)).astype(int)
-    ids = [split.caption_ids[image][number % len(split.caption_ids[image])] for number, image in enumerate(images)]
+    ids = split.caption_of_each()[images]
     embeddings = None if split.embeddings is None else split.embeddings[ids]
     captions = [split.captions[number] for number in ids]
     return ImageGrid(directory, captions, embeddings, tensorboard_dir=tensorboard_dir)
