@@ -210,7 +210,7 @@ class TextToImageGAN(keras.Model):
         differs = tf.cast(tf.reduce_any(text != other_text, axis=-1), tf.float32)
         share = self.matching_weight
         discriminator_loss = tf.reduce_mean(
-            self.loss_function.discriminator(real_logits, fake_logits, 1.0 - share)
+            self.loss_function.discriminator(real_logits, fake_logits, 1.0 - share * differs)
             + share * differs * self.loss_function.fake(mismatched_logits)
         )
         generator_loss = tf.reduce_mean(self.loss_function.generator(fake_logits, real_logits))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ from keras import ops
 
 __all__ = [
     "AdversarialLoss",
+    "ContentStyle",
     "Hinge",
     "LeastSquares",
     "Minimax",
@@ -17,6 +19,8 @@ __all__ = [
     "Wasserstein",
     "contrastive",
     "get",
+    "gram_loss",
+    "perceptual_loss",
 ]
 
 _PACKAGE = "keras_t2i"
@@ -170,6 +174,97 @@ def contrastive(similarities: Any, same_caption: Any) -> Any:
     others = ops.logical_and(same_caption, ops.logical_not(own))
     masked = ops.where(others, -1e9, ops.cast(similarities, "float32"))
     return ops.logsumexp(masked, axis=1) - ops.diagonal(masked)
+
+
+def perceptual_loss(generated_maps: Sequence[Any], real_maps: Sequence[Any]) -> Any:
+    """Squared distance of feature maps at each position, averaged over positions, images and maps: a scalar in [0, 4].
+
+    Features are scaled to unit length at each position first, so that the value does not depend on the scale that a
+    network happens to have.
+
+    Reference:
+        Perceptual Losses for Real-Time Style Transfer and Super-Resolution (Johnson et al., 2016), arXiv:1603.08155.
+        Differs: unit length, as in arXiv:1801.03924, without weights learned for it.
+
+    Args:
+        generated_maps: Feature maps of generated images, each of shape `(B, H, W, C)`.
+        real_maps: Those of the images that they are compared with, one by one.
+    """
+    distances = [
+        ops.mean(ops.sum(ops.square(_unit_channels(generated) - _unit_channels(real)), axis=-1))
+        for generated, real in zip(generated_maps, real_maps, strict=True)
+    ]
+    return sum(distances) / len(distances)
+
+
+def gram_loss(generated_maps: Sequence[Any], real_maps: Sequence[Any]) -> Any:
+    """Squared distance of Gram matrices, averaged over images and maps: a scalar in [0, 2].
+
+    A Gram matrix says which features occur together, and forgets where: texture and color, not content.
+
+    Reference:
+        Image Style Transfer Using Convolutional Neural Networks (Gatys et al., 2016). Differs: features have unit
+        length at each position, and the matrices are divided by the number of positions, so that their traces are 1.
+
+    Args:
+        generated_maps: Feature maps of generated images, each of shape `(B, H, W, C)`.
+        real_maps: Those of the images that they are compared with, one by one.
+    """
+    distances = [
+        ops.mean(ops.sum(ops.square(_gram(generated) - _gram(real)), axis=(1, 2)))
+        for generated, real in zip(generated_maps, real_maps, strict=True)
+    ]
+    return sum(distances) / len(distances)
+
+
+class ContentStyle:
+    """A term for the generator's loss: how far its images are from the real ones of the same captions, to a network.
+
+    Args:
+        features: An object whose `maps(images)` returns the feature maps of images in [-1, 1], as those of
+            `keras_t2i.image_features.ImageFeatures` does.
+        content_weight: Weight of `perceptual_loss`.
+        style_weight: Weight of `gram_loss`.
+
+    Call arguments:
+        generated: Images in [-1, 1], float32, shape `(B, H, W, 3)`.
+        images: The real images of the same captions, of the same shape.
+
+    Returns:
+        A scalar, 1 to 2.5 between unlike images by the default weights (0 between equal ones). Gradients reach the
+        generated images alone.
+
+    Raises:
+        ValueError: if a weight is negative.
+    """
+
+    def __init__(self, features: Any, content_weight: float = 1.0, style_weight: float = 1.0) -> None:
+        if content_weight < 0 or style_weight < 0:
+            raise ValueError(
+                "`content_weight` and `style_weight` must be at least 0; "
+                f"got {content_weight} and {style_weight}: leave one out by 0."
+            )
+        self.features = features
+        self.content_weight = content_weight
+        self.style_weight = style_weight
+
+    def __call__(self, generated: Any, images: Any) -> Any:
+        generated_maps = self.features.maps(generated)
+        real_maps = [ops.stop_gradient(maps) for maps in self.features.maps(images)]
+        content = perceptual_loss(generated_maps, real_maps)
+        return self.content_weight * content + self.style_weight * gram_loss(generated_maps, real_maps)
+
+
+def _unit_channels(features: Any) -> Any:
+    features = ops.cast(features, "float32")
+    return features * ops.rsqrt(ops.sum(ops.square(features), axis=-1, keepdims=True) + 1e-8)
+
+
+def _gram(features: Any) -> Any:
+    features = _unit_channels(features)
+    _, height, width, channels = features.shape
+    positions = ops.reshape(features, (-1, height * width, channels))
+    return ops.matmul(ops.transpose(positions, (0, 2, 1)), positions) / (height * width)
 
 
 _LOSSES: dict[str, type[AdversarialLoss]] = {

@@ -140,7 +140,8 @@ def _gradients(discriminator: Judge, sources: list[tf.Tensor], *constants: tf.Te
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(sources)
         total = tf.reduce_sum(discriminator(*sources, *constants))
-    return tape.gradient(total, sources)
+    # What does not depend on a source, as logits on token ids, has no slope there.
+    return tape.gradient(total, sources, unconnected_gradients="zero")
 
 
 def _squared_norm(gradients: list[tf.Tensor]) -> tf.Tensor:

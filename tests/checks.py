@@ -10,9 +10,18 @@ import tensorflow as tf
 from keras_t2i import networks
 from keras_t2i.gan import TextToImageGAN
 
-FAMILIES = ("mlp", "dcgan", "df_gan", "compact")
+FAMILIES = ("mlp", "dcgan", "df_gan", "compact", "self_attention", "wgan_gp")
 EMBEDDING_DIM = 8
 LATENT_DIM = 6
+
+_DCGAN_VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "dcgan": ({}, {}),
+    "self_attention": (
+        {"spectral_normalization": True, "attention_at": 16},
+        {"normalization": "spectral", "attention_at": 16},
+    ),
+    "wgan_gp": ({}, {"normalization": "none"}),
+}
 
 
 def sizes_of(family: str) -> tuple[int, ...]:
@@ -31,10 +40,11 @@ def tiny_networks(
             networks.MLPGenerator(**generator, text_width=4, widths=(8, 12)),
             networks.MLPDiscriminator(**common, text_width=4, widths=(8, 12, 6)),
         )
-    if family == "dcgan":
+    if family in _DCGAN_VARIANTS:
+        generator_options, discriminator_options = _DCGAN_VARIANTS[family]
         return (
-            networks.DCGANGenerator(**generator, text_width=4, width=2),
-            networks.DCGANDiscriminator(**common, text_width=4, width=2),
+            networks.DCGANGenerator(**generator, text_width=4, width=2, **generator_options),
+            networks.DCGANDiscriminator(**common, text_width=4, width=2, **discriminator_options),
         )
     if family == "df_gan":
         return networks.DFGANGenerator(**generator, width=2), networks.DFGANDiscriminator(**common, width=2)
@@ -58,6 +68,9 @@ def tiny_gan(family: str = "dcgan", text_encoder: Any = None, image_size: int = 
     """A compiled GAN of that family; `kwargs` go to `compile`. Without an encoder it takes `EMBEDDING_DIM` numbers."""
     embedding_dim = EMBEDDING_DIM if text_encoder is None else None
     gan = TextToImageGAN(text_encoder, *tiny_networks(family, image_size), embedding_dim=embedding_dim)
+    for network in (gan.generator, gan.ema_generator, gan.discriminator):
+        if getattr(network, "attention", None) is not None:
+            network.attention.share.assign(1.0)  # From zero, a tiny network would need long to get anywhere.
     gan.compile(**kwargs)
     return gan
 

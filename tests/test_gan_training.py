@@ -89,7 +89,7 @@ def test_losses_are_those_of_the_description(twins, matching_weight):
     counted = np.array([1, 0, 1, 0] if twins else [1, 1, 1, 1], np.float32)
     expected = (
         np.logaddexp(0, -real)
-        + (1 - matching_weight) * np.logaddexp(0, fake)
+        + (1 - matching_weight * counted) * np.logaddexp(0, fake)
         + matching_weight * counted * np.logaddexp(0, mismatched)
     )
     np.testing.assert_allclose(logs["discriminator_loss"], expected.mean(), rtol=1e-4)

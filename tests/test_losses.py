@@ -127,3 +127,69 @@ def test_unknown_losses_are_refused_in_one_line(identifier):
     with pytest.raises(ValueError, match="Unknown loss") as error:
         losses.get(identifier)
     assert "non_saturating" in one_line(error)
+
+
+class _RandomFeatures:
+    """Two feature maps of a random convolutional network."""
+
+    def __init__(self, scale=1.0):
+        generator = np.random.default_rng(0)
+        self.kernels = [generator.normal(size=shape).astype("float32") for shape in ((3, 3, 3, 8), (3, 3, 8, 12))]
+        self.scale = scale
+
+    def maps(self, images):
+        first = tf.nn.elu(tf.nn.conv2d(images, self.kernels[0], 2, "SAME"))
+        return [self.scale * first, self.scale * tf.nn.elu(tf.nn.conv2d(first, self.kernels[1], 2, "SAME"))]
+
+
+def _pictures(seed):
+    return tf.constant(np.random.default_rng(seed).uniform(-1, 1, (3, 16, 16, 3)).astype("float32"))
+
+
+def test_content_and_style_follow_their_formulas_whatever_the_scale_of_the_features():
+    generated, real = _pictures(0), _pictures(1)
+    contents, styles = [], []
+    for one, other in zip(*(_RandomFeatures().maps(images) for images in (generated, real)), strict=True):
+        one, other = (maps.numpy() / np.linalg.norm(maps, axis=-1, keepdims=True) for maps in (one, other))
+        contents.append(((one - other) ** 2).sum(axis=-1).mean())
+        grams = [np.einsum("bhwc,bhwd->bcd", maps, maps) / (maps.shape[1] * maps.shape[2]) for maps in (one, other)]
+        styles.append(((grams[0] - grams[1]) ** 2).sum(axis=(1, 2)).mean())
+    for scale in (1.0, 100.0):
+        maps = [_RandomFeatures(scale).maps(images) for images in (generated, real)]
+        np.testing.assert_allclose(losses.perceptual_loss(*maps), np.mean(contents), rtol=1e-4)
+        np.testing.assert_allclose(losses.gram_loss(*maps), np.mean(styles), rtol=1e-4)
+    term = losses.ContentStyle(_RandomFeatures(), content_weight=0.3, style_weight=2.0)
+    np.testing.assert_allclose(term(generated, real), 0.3 * np.mean(contents) + 2.0 * np.mean(styles), rtol=1e-4)
+
+
+def test_style_forgets_where_and_content_does_not():
+    maps = _RandomFeatures().maps(_pictures(0))
+    turned = [tf.reverse(one, axis=[1, 2]) for one in maps]
+    assert float(losses.gram_loss(maps, turned)) < 1e-6
+    assert float(losses.perceptual_loss(maps, turned)) > 0.1
+    assert float(losses.perceptual_loss(maps, maps)) == 0
+
+
+def test_descending_the_term_brings_images_closer_and_leaves_the_real_ones_alone():
+    term = losses.ContentStyle(_RandomFeatures())
+    generated, real = tf.Variable(_pictures(0)), _pictures(1)
+
+    def descend():
+        with tf.GradientTape() as tape:
+            tape.watch(real)
+            value = term(generated, real)
+        to_generated, to_real = tape.gradient(value, [generated, real])
+        assert to_real is None
+        generated.assign_sub(20.0 * to_generated)
+        return float(value)
+
+    values = [descend() for _ in range(20)]
+    assert 0.3 < values[0] < 4
+    assert values[-1] < 0.7 * values[0]
+
+
+@pytest.mark.parametrize("weights", [(-1.0, 1.0), (1.0, -0.5)])
+def test_negative_weights_are_refused(weights):
+    with pytest.raises(ValueError, match="at least 0") as error:
+        losses.ContentStyle(_RandomFeatures(), *weights)
+    one_line(error)

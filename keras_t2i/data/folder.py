@@ -26,6 +26,7 @@ def from_folder(
     image_size: int = 64,
     batch_size: int = 32,
     *,
+    captions: bool = True,
     caption_column: str | None = None,
     validation_share: float = 0.1,
     horizontal_flip: bool = False,
@@ -58,6 +59,8 @@ def from_folder(
         folder: The folder.
         image_size: Height and width in pixels, 8 to 1024.
         batch_size: Images in a batch.
+        captions: Without, for an unconditional model, every image file of the folder and its subfolders is used, with
+            the empty caption; tables and text files are not read, and subfolders named after splits still decide.
         caption_column: Column of captions; by default the first present of `text`, `caption` and `captions`.
         validation_share: Share of images held out where the folder holds none out itself, in [0, 1).
         horizontal_flip: Whether to mirror half of the training images. Off by default: captions may name sides.
@@ -78,7 +81,12 @@ def from_folder(
                 f"`{name}` must be a share, at least 0 and {'at most' if closed else 'below'} 1; got {share}."
             )
     contents = read_folder(
-        folder, image_size, caption_column=caption_column, max_skipped_share=max_skipped_share, cache_dir=cache_dir
+        folder,
+        image_size,
+        captions=captions,
+        caption_column=caption_column,
+        max_skipped_share=max_skipped_share,
+        cache_dir=cache_dir,
     )
     positions = contents.splits(validation_share, seed)
     held_out = positions.get("validation", positions.get("test"))
@@ -165,6 +173,7 @@ def read_folder(
     folder: str | os.PathLike[str],
     image_size: int = 64,
     *,
+    captions: bool = True,
     caption_column: str | None = None,
     max_skipped_share: float = 1.0,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -176,7 +185,7 @@ def read_folder(
     """
     if not 8 <= image_size <= 1024:
         raise ValueError(f"`image_size` must be 8 to 1024 pixels; got {image_size}.")
-    rows = read_rows(folder, caption_column)
+    rows = read_rows(folder, caption_column, captions)
     _check_skipped(str(folder), rows.skipped, rows.num_rows, max_skipped_share)  # Before an hour of decoding.
     stamps = "\n".join(f"{file.name}\t{file.size}\t{file.modified}" for file in rows.files)
     records = decoded_images(

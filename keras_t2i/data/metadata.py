@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CAPTION_COLUMNS", "SPLIT_NAMES", "MetadataRow", "metadata_rows"]
+__all__ = ["CAPTION_COLUMNS", "SPLIT_NAMES", "MetadataRow", "image_rows", "metadata_rows"]
 
 CAPTION_COLUMNS = ("text", "caption", "captions")
 """Names under which captions are looked for, in this order, where no column is named."""
@@ -139,16 +139,40 @@ def _csv_values(lines: Any) -> Iterator[tuple[int, dict[str, Any] | str]]:
             yield reader.line_num, "more cells than columns; quote captions with commas" if None in values else values
 
 
+def image_rows(folder: Path) -> list[MetadataRow]:
+    """Returns a row without captions for each image of a folder and its subfolders, tables and text files ignored.
+
+    Raises:
+        ValueError: if the folder cannot be read, or has no image files.
+    """
+    try:
+        names = [image.relative_to(folder) for image in _image_files(folder)]
+    except OSError as error:
+        raise ValueError(f"The image folder {str(folder)!r} cannot be read: {error.strerror}.") from error
+    if not names:
+        raise ValueError(f"No images in {str(folder)!r}: expected files such as .jpg or .png, in it or its subfolders.")
+    return [MetadataRow((_printable(name), None), folder, name.as_posix(), split=_split_of(name)) for name in names]
+
+
 def _text_file_rows(folder: Path) -> Iterator[MetadataRow]:
     """Yields a row for each image of the folder and its subfolders, captions from the `.txt` file of the same name."""
-    for image in sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGE_SUFFIXES):
+    for image in _image_files(folder):
         name, text = image.relative_to(folder), image.with_suffix(".txt")
         if not text.is_file():
             yield MetadataRow((_printable(name), None), folder, problem=f"no caption file {text.name} beside it")
             continue
         captions = text.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
-        split = name.parts[0] if name.parts[0].lower() in SPLIT_NAMES else None
-        yield MetadataRow((_printable(text.relative_to(folder)), None), folder, name.as_posix(), captions, split)
+        yield MetadataRow(
+            (_printable(text.relative_to(folder)), None), folder, name.as_posix(), captions, _split_of(name)
+        )
+
+
+def _image_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGE_SUFFIXES)
+
+
+def _split_of(name: Path) -> str | None:
+    return name.parts[0] if name.parts[0].lower() in SPLIT_NAMES else None
 
 
 def _printable(name: Path) -> str:

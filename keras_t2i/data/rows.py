@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_t2i.data.metadata import SPLIT_NAMES, MetadataRow, metadata_rows
+from keras_t2i.data.metadata import SPLIT_NAMES, MetadataRow, image_rows, metadata_rows
 
 __all__ = ["MAX_CAPTION_CHARACTERS", "CaptionedFile", "FolderRows", "SkippedRow", "caption_problem", "read_rows"]
 
@@ -71,7 +71,7 @@ class _UnusableRowError(ValueError):
     """The reason why a row is skipped."""
 
 
-def read_rows(folder: str | os.PathLike[str], caption_column: str | None = None) -> FolderRows:
+def read_rows(folder: str | os.PathLike[str], caption_column: str | None = None, captions: bool = True) -> FolderRows:
     """Reads which images a folder has and their captions.
 
     Looked for, in this order: `metadata.jsonl` or `metadata.csv` in the folder; the same in its direct subfolders,
@@ -80,6 +80,7 @@ def read_rows(folder: str | os.PathLike[str], caption_column: str | None = None)
     Args:
         folder: The folder of images.
         caption_column: Column that holds the captions; by default the first present of `CAPTION_COLUMNS`.
+        captions: Without, every image file is a row, and its one caption is empty.
 
     Raises:
         ValueError: if there is no such folder, it has no captions, or it has no such column.
@@ -90,18 +91,18 @@ def read_rows(folder: str | os.PathLike[str], caption_column: str | None = None)
         raise ValueError(
             f"The image folder {str(folder)!r} {state}; pass a folder of images with metadata.jsonl in it."
         )
-    rows = metadata_rows(folder, caption_column)
+    rows = metadata_rows(folder, caption_column) if captions else image_rows(folder)
     root, result, by_name = os.path.realpath(folder), FolderRows(num_rows=len(rows)), dict[str, CaptionedFile]()
     for row in rows:
         try:
-            _add(_captioned_file(row, root), by_name)
+            _add(_captioned_file(row, root, captions), by_name)
         except _UnusableRowError as error:
             result.skipped.append(SkippedRow(*row.source, str(error)))
     result.files = list(by_name.values())
     return result
 
 
-def _captioned_file(row: MetadataRow, root: str) -> CaptionedFile:
+def _captioned_file(row: MetadataRow, root: str, captions: bool) -> CaptionedFile:
     if row.problem:
         raise _UnusableRowError(row.problem)
     name, split = row.file_name, row.split
@@ -126,7 +127,7 @@ def _captioned_file(row: MetadataRow, root: str) -> CaptionedFile:
     return CaptionedFile(
         path[len(os.path.join(root, "")) :].replace(os.sep, "/"),
         path,
-        _usable_captions(row.captions),
+        _usable_captions(row.captions) if captions else [""],
         SPLIT_NAMES.get(split, split) or None,
         row.source,
         status.st_size,

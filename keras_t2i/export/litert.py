@@ -50,6 +50,8 @@ def write(gan: TextToImageGAN, path: str | os.PathLike[str]) -> None:
         }
         if encoder is None:
             bundle["note"] = "This model has no text encoder: it takes sentence embeddings computed elsewhere."
+        elif encoder.preprocessor.tokenizer is None:
+            bundle["note"] = "This model takes no captions: its sentence embedding is a single zero."
         elif not isinstance(encoder.preprocessor.tokenizer, keras_nlp.tokenizers.WordPieceTokenizer):
             kind = type(encoder.preprocessor.tokenizer).__name__
             bundle["note"] = f"The text encoder is left out: its {kind} is not WordPiece. Compute embeddings elsewhere."
@@ -102,7 +104,9 @@ def _write_text_encoder(encoder: TextEncoder, directory: Path) -> dict[str, Any]
     return {
         **description,
         "padding_mask": "1 at the caption's tokens, start and end included; 0 at padding",
-        "normalization": "unit root mean square: divided by its L2 norm, then multiplied by sqrt(D); already applied",
+        "normalization": "token ids, as they are"
+        if hasattr(encoder, "vocabulary_size")
+        else "unit root mean square: divided by its L2 norm, then multiplied by sqrt(D); already applied",
     }
 
 

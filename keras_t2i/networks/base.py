@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from keras_t2i.networks.text_tower import TextTower
+
 __all__ = ["Discriminator", "Generator"]
 
 
@@ -16,9 +18,12 @@ class _Network(keras.Model):
 
     embedding_dim: int | None = None
 
-    def __init__(self, image_size: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, image_size: int, vocabulary_size: int | None = None, **kwargs: Any) -> None:
+        # Inputs stay as they come, for token numbers cannot be rounded; every layer casts its own.
+        super().__init__(autocast=False, **kwargs)
         self.image_size = image_size
+        self.vocabulary_size = vocabulary_size
+        self.text_tower = TextTower(vocabulary_size, name="text_tower") if vocabulary_size is not None else None
 
     def _input_shape(self) -> tuple[int | None, ...]:
         """Shape of what `call` takes beside the sentence embeddings."""
@@ -28,28 +33,36 @@ class _Network(keras.Model):
         """Creates the weights for sentence embeddings of length `embedding_dim`."""
         if not self.built:
             self.embedding_dim = embedding_dim
-            self.text_mean = self.add_weight((embedding_dim,), "zeros", trainable=False, name="text_mean")
-            self.text_scale = self.add_weight((), "ones", trainable=False, name="text_scale")
+            if self.text_tower is None:
+                self.text_mean = self.add_weight((embedding_dim,), "zeros", trainable=False, name="text_mean")
+                self.text_scale = self.add_weight((), "ones", trainable=False, name="text_scale")
             self(KerasTensor(self._input_shape()), KerasTensor((None, embedding_dim)))
 
     def adapt(self, sentence_embeddings: np.ndarray) -> None:
         """Sets what `standardized` subtracts and multiplies by, from the captions of a data set, shape `(N, D)`.
 
         The captions of one data set resemble each other: without their common part, what tells them apart is larger
-        and learned sooner.
+        and learned sooner. A network with a text tower of its own has nothing to set.
         """
+        if self.text_tower is not None:
+            return
         embeddings = np.asarray(sentence_embeddings, np.float32)
         spread = float((embeddings - embeddings.mean(axis=0)).std())
         self.text_mean.assign(embeddings.mean(axis=0))
         self.text_scale.assign(1.0 / spread if spread > 1e-3 else 1.0)
 
     def standardized(self, sentence_embeddings: Any) -> Any:
-        """The embeddings, centered and scaled as `adapt` found best; unchanged before."""
+        """The embeddings, centered and scaled as `adapt` found best; unchanged before.
+
+        With a text tower they are token numbers, and its output, shape `(B, 128)`, takes their place.
+        """
+        if self.text_tower is not None:
+            return self.text_tower(sentence_embeddings)
         standardized = (ops.cast(sentence_embeddings, "float32") - self.text_mean) * self.text_scale
         return ops.cast(standardized, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "image_size": self.image_size}
+        return {**super().get_config(), "image_size": self.image_size, "vocabulary_size": self.vocabulary_size}
 
     def get_build_config(self) -> dict[str, Any] | None:
         return None if self.embedding_dim is None else {"embedding_dim": self.embedding_dim}
@@ -66,6 +79,8 @@ class Generator(_Network):
     Args:
         image_size: Height and width of the images in pixels.
         latent_dim: Length of the noise vector, Z.
+        vocabulary_size: With it, the sentence embeddings are token numbers (see `keras_t2i.text.TokenIds`), which the
+            network reads by a text tower that is trained with it. All subclasses take it.
     """
 
     def __init__(self, image_size: int, latent_dim: int, **kwargs: Any) -> None:
@@ -87,6 +102,7 @@ class Discriminator(_Network):
 
     Args:
         image_size: Height and width of the images in pixels.
+        vocabulary_size: As for `Generator`.
     """
 
     def _input_shape(self) -> tuple[int | None, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from keras_t2i.networks.attention import SelfAttention, attention_size
 from keras_t2i.networks.base import Discriminator, Generator, check_image_size
 
 __all__ = ["CompactDiscriminator", "CompactGenerator"]
@@ -37,6 +38,8 @@ class CompactGenerator(Generator):
         text_width: Length of the caption features read from the sentence embedding, and of the style vector.
         widths: Channels at 4x4, 8x8, ... up to half of `image_size`; by default 128, 96, 64, 32, 24, 16. Half the last
             number is what the last layer but one has at full size.
+        attention_at: Resolution in pixels at which self-attention is inserted, at most half of `image_size`; none by
+            default.
 
     Call arguments:
         latents: Standard normal noise, float32, shape `(B, Z)`.
@@ -55,18 +58,21 @@ class CompactGenerator(Generator):
         latent_dim: int = 64,
         text_width: int = 128,
         widths: Sequence[int] | None = None,
+        attention_at: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), latent_dim, **kwargs)
         num_scales = image_size.bit_length() - 3
         self.text_width = text_width
         self.widths = tuple(widths or _GENERATOR_WIDTHS[:num_scales])
+        self.attention_at = attention_size(attention_at, image_size)
         if len(self.widths) != num_scales:
             raise ValueError(f"Images of {image_size} pixels need {num_scales} `widths`; got {self.widths}.")
         self.to_text = layers.Dense(text_width, name="text")
         self.to_style = layers.Dense(text_width, name="style")
         self.to_features = layers.Dense(16 * self.widths[0], name="features")
         self.blocks = [UpBlock(filters, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])]
+        self.attention = SelfAttention(name="attention") if self.attention_at else None
         self.upsample = layers.UpSampling2D(2, interpolation="nearest")
         self.full_size = _conv(max(1, self.widths[-1] // 2), name="full_size")
         self.to_image = _conv(3, scale=1.0, name="to_image")
@@ -78,12 +84,15 @@ class CompactGenerator(Generator):
         features = ops.reshape(self.to_features(joined), (-1, 4, 4, self.widths[0]))
         for block in self.blocks:
             features = block(features, style)
+            if self.attention is not None and features.shape[1] == self.attention_at:
+                features = self.attention(features)
         features = self.full_size(self.upsample(_leaky(features)))
         images = self.to_image(_leaky(features))
         return ops.tanh(ops.cast(images, "float32"))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "text_width": self.text_width, "widths": self.widths}
+        config = {"text_width": self.text_width, "widths": self.widths, "attention_at": self.attention_at}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -102,6 +111,8 @@ class CompactDiscriminator(Discriminator):
         match_dim: Length of image and caption in the common space.
         widths: Channels at half of `image_size`, a quarter, ... down to 4x4.
         head_width: Channels of the last convolution.
+        attention_at: Resolution in pixels at which self-attention is inserted, at most half of `image_size`; none by
+            default.
 
     Call arguments:
         images: Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
@@ -120,6 +131,7 @@ class CompactDiscriminator(Discriminator):
         match_dim: int = 128,
         widths: Sequence[int] | None = None,
         head_width: int = 192,
+        attention_at: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), **kwargs)
@@ -127,10 +139,12 @@ class CompactDiscriminator(Discriminator):
         self.match_dim = match_dim
         self.widths = tuple(widths or _DISCRIMINATOR_WIDTHS[image_size])
         self.head_width = head_width
+        self.attention_at = attention_size(attention_at, image_size)
         if len(self.widths) != num_scales:
             raise ValueError(f"Images of {image_size} pixels need {num_scales} `widths`; got {self.widths}.")
         self.stem = _conv(self.widths[0], 4, strides=2, name="stem")
         self.blocks = [DownBlock(filters, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])]
+        self.attention = SelfAttention(name="attention") if self.attention_at else None
         self.head = _conv(head_width, name="head")
         self.flatten = layers.Flatten()
         self.to_realness = layers.Dense(
@@ -140,10 +154,15 @@ class CompactDiscriminator(Discriminator):
         self.project_text = layers.Dense(match_dim, name="project_text")
 
     def extract(self, images: Any, training: bool | None = None) -> Any:
-        features = self.stem(images)
+        features = self._attended(self.stem(images))
         for block in self.blocks:
-            features = block(features)
+            features = self._attended(block(features))
         return self.flatten(_leaky(self.head(_leaky(features))))
+
+    def _attended(self, features: Any) -> Any:
+        if self.attention is None or features.shape[1] != self.attention_at:
+            return features
+        return self.attention(features)
 
     def judge(self, features: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         products = ops.sum(
@@ -158,8 +177,13 @@ class CompactDiscriminator(Discriminator):
         return ops.cast(products / self.match_dim**0.5, "float32")
 
     def get_config(self) -> dict[str, Any]:
-        config = {"match_dim": self.match_dim, "widths": self.widths, "head_width": self.head_width}
-        return {**super().get_config(), **config}
+        return {
+            **super().get_config(),
+            "match_dim": self.match_dim,
+            "widths": self.widths,
+            "head_width": self.head_width,
+            "attention_at": self.attention_at,
+        }
 
 
 class UpBlock(layers.Layer):

@@ -7,8 +7,10 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from keras_t2i.networks.attention import SelfAttention, attention_size
 from keras_t2i.networks.base import Discriminator, Generator, check_image_size
 from keras_t2i.networks.blocks import leaky, tile_text, upsample
+from keras_t2i.networks.spectral import SpectralConv2D, SpectralDense
 
 __all__ = ["DCGANDiscriminator", "DCGANGenerator"]
 
@@ -16,10 +18,25 @@ _PACKAGE = "keras_t2i"
 _WIDEST = 16
 """Channels stop doubling at so many times the width of the finest scale."""
 
+_NORMALIZATIONS = ("batch", "spectral", "none")
 
-def _conv(filters: int, size: int, strides: int = 1, padding: str = "same", **kwargs: Any) -> layers.Conv2D:
-    initializer = keras.initializers.RandomNormal(stddev=0.02)
-    return layers.Conv2D(filters, size, strides, padding, kernel_initializer=initializer, **kwargs)
+
+def _conv(
+    filters: int,
+    size: int,
+    strides: int = 1,
+    padding: str = "same",
+    spectral: bool = False,
+    initializer: str | None = None,
+    **kwargs: Any,
+) -> layers.Conv2D:
+    initializer = initializer or keras.initializers.RandomNormal(stddev=0.02)
+    convolution = SpectralConv2D if spectral else layers.Conv2D
+    return convolution(filters, size, strides, padding, kernel_initializer=initializer, **kwargs)
+
+
+def _dense(units: int, spectral: bool = False, **kwargs: Any) -> layers.Dense:
+    return (SpectralDense if spectral else layers.Dense)(units, **kwargs)
 
 
 def _normalization(name: str) -> layers.BatchNormalization:
@@ -44,6 +61,9 @@ class DCGANGenerator(Generator):
         latent_dim: Length of the noise vector, Z.
         text_width: Number of features that the caption is compressed to.
         width: Channels at full resolution; they double towards 4x4, up to 16 times as many.
+        spectral_normalization: Whether kernels are spectrally normalised, in addition to the batch normalisation.
+        attention_at: Resolution in pixels at which self-attention is inserted, at most half of `image_size`; none by
+            default.
 
     Call arguments:
         latents: Standard normal noise, float32, shape `(B, Z)`.
@@ -57,33 +77,53 @@ class DCGANGenerator(Generator):
     """
 
     def __init__(
-        self, image_size: int = 64, latent_dim: int = 100, text_width: int = 128, width: int = 16, **kwargs: Any
+        self,
+        image_size: int = 64,
+        latent_dim: int = 100,
+        text_width: int = 128,
+        width: int = 16,
+        spectral_normalization: bool = False,
+        attention_at: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), latent_dim, **kwargs)
         self.text_width = text_width
         self.width = width
+        self.spectral_normalization = spectral = spectral_normalization
+        self.attention_at = attention_size(attention_at, image_size)
         sizes = [2**n for n in range(2, image_size.bit_length())]
         widths = [width * min(_WIDEST, image_size // size) for size in sizes]
-        self.to_text = layers.Dense(text_width, name="text")
-        self.to_features = layers.Dense(16 * widths[0], use_bias=False, name="features")
+        self.to_text = _dense(text_width, spectral, name="text")
+        self.to_features = _dense(16 * widths[0], spectral, use_bias=False, name="features")
         self.convolutions = [
-            _conv(filters, 3, use_bias=False, name=f"conv_{size}")
+            _conv(filters, 3, spectral=spectral, use_bias=False, name=f"conv_{size}")
             for size, filters in zip(sizes[1:], widths[1:], strict=True)
         ]
         self.normalizations = [_normalization(f"normalization_{size}") for size in sizes]
-        self.to_image = _conv(3, 3, name="to_image")
+        self.attention = SelfAttention(spectral, name="attention") if self.attention_at else None
+        self.to_image = _conv(3, 3, spectral=spectral, name="to_image")
 
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
-        text = leaky(self.to_text(self.standardized(sentence_embeddings)))
+        text = leaky(self.to_text(self.standardized(sentence_embeddings), training=training))
         joined = ops.concatenate([ops.cast(latents, text.dtype), text], axis=-1)
-        features = ops.reshape(self.to_features(joined), (-1, 4, 4, self.to_features.units // 16))
+        features = self.to_features(joined, training=training)
+        features = ops.reshape(features, (-1, 4, 4, self.to_features.units // 16))
         features = ops.relu(self.normalizations[0](features, training=training))
         for convolution, normalization in zip(self.convolutions, self.normalizations[1:], strict=True):
-            features = ops.relu(normalization(convolution(upsample(features)), training=training))
-        return ops.cast(ops.tanh(self.to_image(features)), "float32")
+            features = convolution(upsample(features), training=training)
+            features = ops.relu(normalization(features, training=training))
+            if self.attention is not None and features.shape[1] == self.attention_at:
+                features = self.attention(features, training=training)
+        return ops.cast(ops.tanh(self.to_image(features, training=training)), "float32")
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "text_width": self.text_width, "width": self.width}
+        return {
+            **super().get_config(),
+            "text_width": self.text_width,
+            "width": self.width,
+            "spectral_normalization": self.spectral_normalization,
+            "attention_at": self.attention_at,
+        }
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -100,6 +140,10 @@ class DCGANDiscriminator(Discriminator):
         image_size: Height and width of the images in pixels, one of 32, 64, 128, 256.
         text_width: Number of features that the caption is compressed to.
         width: Half the channels of the first convolution; they double towards 4x4, up to 16 times as many.
+        normalization: `"batch"`, `"spectral"` or `"none"`. A penalty on the gradient of each example, such as
+            WGAN-GP's, is not defined with the first.
+        attention_at: Resolution in pixels at which self-attention is inserted, at most half of `image_size`; none by
+            default.
 
     Call arguments:
         images: Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
@@ -109,37 +153,68 @@ class DCGANDiscriminator(Discriminator):
         Logits, float32, shape `(B,)`.
 
     Raises:
-        ValueError: if `image_size` is not one of the sizes above.
+        ValueError: if `image_size` is not one of the sizes above, or there is no such normalisation.
     """
 
-    def __init__(self, image_size: int = 64, text_width: int = 128, width: int = 16, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        image_size: int = 64,
+        text_width: int = 128,
+        width: int = 16,
+        normalization: str = "batch",
+        attention_at: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(check_image_size(image_size), **kwargs)
+        if normalization not in _NORMALIZATIONS:
+            raise ValueError(f"`normalization` must be one of {', '.join(_NORMALIZATIONS)}; got {normalization!r}.")
         self.text_width = text_width
         self.width = width
+        self.normalization = normalization
+        self.attention_at = attention_size(attention_at, image_size)
         sizes = [2**n for n in reversed(range(2, image_size.bit_length() - 1))]
         widths = [width * min(_WIDEST, image_size // size) for size in sizes]
-        self.stem = _conv(widths[0], 4, strides=2, name=f"conv_{sizes[0]}")
-        # No bias where a normalisation follows: it would be subtracted again.
+        batch, spectral = normalization == "batch", normalization == "spectral"
+        # Without any normalisation, the usual small kernels would let next to nothing through.
+        common: dict[str, Any] = {"spectral": spectral, "initializer": "he_normal" if normalization == "none" else None}
+        self.stem = _conv(widths[0], 4, strides=2, **common, name=f"conv_{sizes[0]}")
+        # No bias where a batch normalisation follows: it would be subtracted again.
         self.convolutions = [
-            _conv(filters, 4, strides=2, use_bias=False, name=f"conv_{size}")
+            _conv(filters, 4, strides=2, use_bias=not batch, **common, name=f"conv_{size}")
             for size, filters in zip(sizes[1:], widths[1:], strict=True)
         ]
-        self.normalizations = [_normalization(f"normalization_{size}") for size in sizes[1:]]
-        self.to_text = layers.Dense(text_width, name="text")
-        self.join = _conv(widths[-1], 1, use_bias=False, name="join")
-        self.join_normalization = _normalization("join_normalization")
-        self.to_logit = _conv(1, 4, padding="valid", name="logit")
+        self.normalizations = [
+            _normalization(f"normalization_{size}") if batch else layers.Identity() for size in sizes[1:]
+        ]
+        self.attention = SelfAttention(spectral, name="attention") if self.attention_at else None
+        self.to_text = _dense(text_width, spectral, name="text")
+        self.join = _conv(widths[-1], 1, use_bias=not batch, **common, name="join")
+        self.join_normalization = _normalization("join_normalization") if batch else layers.Identity()
+        self.to_logit = _conv(1, 4, padding="valid", **common, name="logit")
 
     def extract(self, images: Any, training: bool | None = None) -> Any:
-        features = leaky(self.stem(images))
+        features = self._attended(leaky(self.stem(images, training=training)), training)
         for convolution, normalization in zip(self.convolutions, self.normalizations, strict=True):
-            features = leaky(normalization(convolution(features), training=training))
+            features = normalization(convolution(features, training=training), training=training)
+            features = self._attended(leaky(features), training)
         return features
 
+    def _attended(self, features: Any, training: bool | None) -> Any:
+        if self.attention is None or features.shape[1] != self.attention_at:
+            return features
+        return self.attention(features, training=training)
+
     def judge(self, features: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
-        joined = self.join(tile_text(features, leaky(self.to_text(self.standardized(sentence_embeddings)))))
+        text = leaky(self.to_text(self.standardized(sentence_embeddings), training=training))
+        joined = self.join(tile_text(features, text), training=training)
         joined = leaky(self.join_normalization(joined, training=training))
-        return ops.cast(self.to_logit(joined)[:, 0, 0, 0], "float32")
+        return ops.cast(self.to_logit(joined, training=training)[:, 0, 0, 0], "float32")
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "text_width": self.text_width, "width": self.width}
+        return {
+            **super().get_config(),
+            "text_width": self.text_width,
+            "width": self.width,
+            "normalization": self.normalization,
+            "attention_at": self.attention_at,
+        }

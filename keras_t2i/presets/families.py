@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ import keras
 from keras_t2i import losses, networks, penalties
 from keras_t2i.gan import TextToImageGAN
 from keras_t2i.networks.base import Discriminator, Generator
+from keras_t2i.text import Unconditional
 
 __all__ = ["FAMILIES", "Family", "build_gan"]
 
@@ -20,8 +22,8 @@ class Family:
     """A generator, a discriminator and how they are trained.
 
     Args:
-        generator: Called with `image_size`.
-        discriminator: Called with `image_size`.
+        generator: Called with `image_size` and `vocabulary_size`.
+        discriminator: Called with the same.
         loss: Adversarial loss.
         penalty: Called without arguments for a fresh gradient penalty, or `None`.
         learning_rates: Adam's, of generator and discriminator.
@@ -66,6 +68,25 @@ FAMILIES: dict[str, Family] = {
         betas=(0.5, 0.999),
         reference="arXiv:1605.05396",
     ),
+    "self_attention": Family(
+        partial(networks.DCGANGenerator, spectral_normalization=True, attention_at=32),
+        partial(networks.DCGANDiscriminator, normalization="spectral", attention_at=32),
+        loss="hinge",
+        penalty=None,
+        learning_rates=(1e-4, 4e-4),
+        betas=(0.0, 0.9),
+        reference="arXiv:1805.08318",
+    ),
+    # The paper gives the critic five steps a step of the generator; here it has one, four times as long.
+    "wgan_gp": Family(
+        networks.DCGANGenerator,
+        partial(networks.DCGANDiscriminator, normalization="none"),
+        loss="wasserstein",
+        penalty=penalties.WGANGP,
+        learning_rates=(1e-4, 4e-4),
+        betas=(0.0, 0.9),
+        reference="arXiv:1704.00028",
+    ),
     "mlp": Family(
         networks.MLPGenerator,
         networks.MLPDiscriminator,
@@ -91,7 +112,8 @@ def build_gan(
 
     Args:
         family: A name in `FAMILIES`.
-        text_encoder: A `keras_t2i.text.TextEncoder`.
+        text_encoder: A `keras_t2i.text.TextEncoder`; with `TokenIds` both networks get a text tower of their own, with
+            `Unconditional` the terms that compare captions are off.
         image_size: Height and width in pixels.
         loss: Another loss than the family's.
         penalty: Another gradient penalty than the family's, or `None` for none.
@@ -105,11 +127,10 @@ def build_gan(
         raise ValueError(f"Unknown family {family!r}. Expected one of: {', '.join(FAMILIES)}.")
     recipe = FAMILIES[family]
     keras.utils.set_random_seed(seed)
-    gan = TextToImageGAN(
-        text_encoder=text_encoder,
-        generator=recipe.generator(image_size=image_size),
-        discriminator=recipe.discriminator(image_size=image_size),
-    )
+    common = {"image_size": image_size, "vocabulary_size": getattr(text_encoder, "vocabulary_size", None)}
+    gan = TextToImageGAN(text_encoder, recipe.generator(**common), recipe.discriminator(**common))
+    if isinstance(text_encoder, Unconditional):  # Nothing is mismatched where all captions are the same.
+        compile_arguments = {"matching_weight": 0.0, "contrastive_weight": 0.0, **compile_arguments}
     if penalty == "default":
         penalty = recipe.penalty and recipe.penalty()
     generator_optimizer, discriminator_optimizer = (

@@ -17,7 +17,7 @@ from keras_t2i.text import TextEncoder
 if TYPE_CHECKING:
     from keras_t2i.gan import TextToImageGAN
 
-__all__ = ["load", "packaged_presets", "resolve", "save"]
+__all__ = ["initialize", "load", "packaged_presets", "resolve", "save"]
 
 _CONFIG = "config.json"
 _FORMAT = "keras_t2i preset 1"
@@ -108,6 +108,32 @@ def load(cls: type[TextToImageGAN], name: str | os.PathLike[str]) -> TextToImage
         if isinstance(error, KeyError):
             reason = f"{_CONFIG} lacks {reason}"
         raise ValueError(f"{directory} cannot be loaded: {reason}") from error
+
+
+def initialize(gan: TextToImageGAN, name: str | os.PathLike[str]) -> None:
+    """Gives a model the trained weights of a preset, its text encoder and compiled state left as they are.
+
+    Args:
+        gan: A model whose networks have the preset's form.
+        name: See `resolve`.
+
+    Raises:
+        ValueError: if it is not a preset, is damaged, or holds networks of another form.
+    """
+    directory = resolve(name)
+    verify(directory)
+    config = _read_json(directory / _CONFIG)
+    for part in _BASES:
+        theirs, ours = config[part], json.loads(json.dumps(keras.saving.serialize_keras_object(getattr(gan, part))))
+        form = [(network["class_name"], {**network["config"], "name": None}) for network in (theirs, ours)]
+        if form[0] != form[1] or config["embedding_dim"] != gan.embedding_dim:
+            raise ValueError(
+                f"{directory} cannot be started from: its {part} is another one ({theirs['class_name']}, embeddings of "
+                f"length {config['embedding_dim']}; expected {ours['class_name']}, {gan.embedding_dim}, and the same "
+                "settings). Choose the same family, image size and text encoder."
+            )
+    for part in _WEIGHTS:
+        getattr(gan, part).load_weights(directory / f"{part}.weights.h5")
 
 
 def _build(cls: type[TextToImageGAN], directory: Path) -> TextToImageGAN:

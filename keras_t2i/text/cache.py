@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_t2i.text.encoder import TextEncoder
+from keras_t2i.text.base import CaptionEncoder
 
 __all__ = ["CachedTextEncoder"]
 
@@ -32,7 +32,7 @@ class CachedTextEncoder:
         directory: Where to keep the files. Where it cannot be written, one warning says so and nothing is kept.
     """
 
-    def __init__(self, encoder: TextEncoder, directory: str | Path) -> None:
+    def __init__(self, encoder: CaptionEncoder, directory: str | Path) -> None:
         self.encoder = encoder
         self.directory = Path(directory) / encoder.fingerprint[:32]
         self._row = np.dtype([("caption", "V32"), ("embedding", "<f4", (encoder.embedding_dim,))])

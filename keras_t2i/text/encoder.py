@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,29 +11,24 @@ from typing import Any
 import keras
 import keras_nlp
 import numpy as np
-import tensorflow as tf
 from keras import ops
-from rich.console import Console
-from rich.progress import track
+
+from keras_t2i.text.base import CaptionEncoder, assets_of, check_sequence_length, config_of
+from keras_t2i.text.tokens import FROM_SCRATCH, PREPROCESSOR, TokenIds
+from keras_t2i.text.unconditional import MARKER, NO_CAPTIONS, Unconditional
 
 __all__ = ["TextEncoder"]
 
 _PACKAGED = Path(__file__).resolve().parent.parent / "presets"
-_CHUNK = 16
-"""Captions in one call of the network: fixed, so that an embedding cannot depend on the captions beside it."""
-
-_LONG_LIST = 2000
+_TOKENIZER_OF = "caption_mini_en"
 _KNOWN_TO_WORK = ("all_minilm_l6_v2_en", "paraphrase_minilm_l3_v2_en", "bert_tiny_en_uncased", "distil_bert_base_en")
 
 
-class TextEncoder(keras.Layer):
+class TextEncoder(CaptionEncoder):
     """Turns captions into embeddings with a pretrained KerasNLP encoder that is never trained.
 
     Sentence embeddings have unit root mean square: the pooled vector is L2-normalised, then multiplied by `sqrt(D)`,
     so that its entries are of the size of the latents' whatever the encoder.
-
-    Tokenization always runs in TensorFlow's graph, also when called eagerly: KerasNLP's eager path is another program,
-    which differs on rare characters. Control characters and bytes that are not UTF-8 count as spaces.
 
     Build it with `TextEncoder.from_preset`.
 
@@ -64,31 +57,21 @@ class TextEncoder(keras.Layer):
         sequence_length: int = 32,
         embedder: tuple[type[keras.Model], dict[str, Any]] | None = None,
     ) -> None:
-        super().__init__(name="text_encoder", dtype="float32", trainable=False)
-        limit = getattr(backbone, "max_sequence_length", None) or 512
-        if not 4 <= sequence_length <= limit:
-            raise ValueError(f"`sequence_length` must be from 4 to {limit} for this encoder; got {sequence_length}.")
-        preprocessor.sequence_length = sequence_length
-        # One segment is cut the same way by both rules; this one runs in every release of TF Serving.
-        preprocessor.truncate = "waterfall"
+        check_sequence_length(sequence_length, getattr(backbone, "max_sequence_length", None) or 512)
+        super().__init__(preprocessor, sequence_length, embedding_dim=int(_sequence(backbone.output).shape[-1]))
         backbone.trainable = False
         self.backbone = backbone
-        self.preprocessor = preprocessor
-        self.sequence_length = sequence_length
-        self.embedding_dim = int(_sequence(backbone.output).shape[-1])
         self._embedder = embedder
-        strings = tf.TensorSpec((None,), tf.string)
-        self._traced = tf.function(self._encode_strings, input_signature=[strings], autograph=False)
-        self._traced_token_ids = tf.function(self._token_ids, input_signature=[strings], autograph=False)
-        self.built = True
 
     @classmethod
-    def from_preset(cls, name: str | Path, sequence_length: int = 32) -> TextEncoder:
-        """Loads an encoder.
+    def from_preset(cls, name: str | Path, sequence_length: int = 32) -> CaptionEncoder:
+        """Loads an encoder, or what takes the place of one.
 
         Args:
             name: `"caption_mini_en"` (in the package), a directory in KerasNLP's or Hugging Face's layout, or any
-                KerasNLP preset name of a text embedder or a BERT-like encoder (which is then downloaded).
+                KerasNLP preset name of a text embedder or a BERT-like encoder (which is then downloaded);
+                `"from_scratch"` for `TokenIds`, with the tokenizer in the package, or `"none"` for `Unconditional`.
+                A directory that any of these has saved gives it back.
             sequence_length: Tokens a caption is padded or cut to. Longer is slower; captions rarely need more.
 
         Raises:
@@ -97,7 +80,14 @@ class TextEncoder(keras.Layer):
         packaged = _PACKAGED / str(name)
         is_packaged = packaged.parent == _PACKAGED and (packaged / "config.json").is_file()
         source = str(packaged if is_packaged else name)
+        folder = Path(source)
         try:
+            if str(name) == NO_CAPTIONS or (folder / MARKER).is_file():
+                return Unconditional()
+            if str(name) == FROM_SCRATCH:
+                return TokenIds.read(_PACKAGED / _TOKENIZER_OF, sequence_length)
+            if (folder / PREPROCESSOR).is_file() and not (folder / "config.json").is_file():
+                return TokenIds.read(folder, sequence_length)
             backbone, preprocessor, embedder = _load(source)
         except Exception as error:  # KerasNLP raises whatever its hub client, the file system or Keras raised.
             lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -107,27 +97,6 @@ class TextEncoder(keras.Layer):
                 f"a KerasNLP preset, or, with a network connection, a name such as {', '.join(_KNOWN_TO_WORK)}."
             ) from error
         return cls(backbone, preprocessor, sequence_length, embedder)
-
-    @property
-    def trainable(self) -> bool:
-        return False
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        """Ignores `value`: a model that sets its layers trainable must not reach the encoder."""
-
-    # -- captions to embeddings --------------------------------------------------------------------------------------
-
-    def __call__(self, captions: Any, **kwargs: Any) -> dict[str, tf.Tensor]:
-        return super().__call__(_to_strings(captions), **kwargs)
-
-    def call(self, captions: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._traced(captions) if tf.executing_eagerly() else self._encode_strings(captions)
-
-    def token_ids(self, captions: Any) -> tf.Tensor:
-        """Token numbers of captions, int32, shape `(B, sequence_length)`, by the tokenizer that `__call__` uses."""
-        captions = _to_strings(captions)
-        return self._traced_token_ids(captions) if tf.executing_eagerly() else self._token_ids(captions)
 
     def embed(self, token_ids: Any, padding_mask: Any) -> dict[str, Any]:
         """The part after the tokenizer, in `keras.ops` alone: what `__call__` returns, from token numbers."""
@@ -142,59 +111,20 @@ class TextEncoder(keras.Layer):
             "padding_mask": ops.cast(padding_mask, "bool"),
         }
 
-    def encode(self, captions: Sequence[str]) -> np.ndarray:
-        """Sentence embeddings of many captions, float32, shape `(len(captions), D)`.
-
-        Each distinct caption is computed once, and does not depend on the others.
-        """
-        captions = list(captions)
-        numbers = {caption: number for number, caption in enumerate(dict.fromkeys(captions))}
-        chunks = [np.zeros((0, self.embedding_dim), np.float32), *self.encode_chunks(list(numbers))]
-        return np.concatenate(chunks)[[numbers[caption] for caption in captions]]
-
-    def encode_chunks(self, captions: Sequence[str]) -> Iterator[np.ndarray]:
-        """Yields the sentence embeddings of captions in order, some at a time; long lists report to stderr."""
-        starts = range(0, len(captions), _CHUNK)
-        console, silent = Console(stderr=True), len(captions) < _LONG_LIST
-        for start in track(starts, "Encoding captions", console=console, disable=silent):
-            chunk = list(captions[start : start + _CHUNK])
-            padded = _to_strings(chunk + [""] * (_CHUNK - len(chunk)))
-            yield self(padded)["sentence_embeddings"].numpy()[: len(chunk)]
-
-    def _encode_strings(self, captions: tf.Tensor) -> dict[str, tf.Tensor]:
-        token_ids = self._token_ids(captions)
-        return self.embed(token_ids, tf.not_equal(token_ids, self.preprocessor.tokenizer.pad_token_id))
-
-    def _token_ids(self, captions: tf.Tensor) -> tf.Tensor:
-        # Without this, TensorFlow Text would drop all that follows a NUL, and stop at bytes that are not UTF-8.
-        clean = tf.strings.unicode_transcode(
-            captions, "UTF-8", "UTF-8", errors="replace", replacement_char=0x20, replace_control_characters=True
-        )
-        token_ids = self.preprocessor(clean)["token_ids"]
-        return tf.ensure_shape(tf.cast(token_ids, tf.int32), (None, self.sequence_length))
-
-    # -- identity and files ------------------------------------------------------------------------------------------
-
     @property
     def pooling(self) -> str:
         return self._embedder[1]["pooling_mode"] if self._embedder else "mean"
 
     @cached_property
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> str:  # type: ignore[override]
         """SHA-256 of all that decides an embedding: weights, vocabulary, configuration and sequence length."""
         tokenizer = self.preprocessor.tokenizer
-        layers = [
-            (type(layer).__name__, {k: v for k, v in layer.get_config().items() if k not in ("name", "trainable")})
-            for layer in (self.backbone, tokenizer)
-        ]
+        layers = [(type(layer).__name__, config_of(layer)) for layer in (self.backbone, tokenizer)]
         description = json.dumps([layers, self.pooling, self.sequence_length], sort_keys=True, default=str)
         digest = hashlib.sha256(description.encode())
         for weight in self.backbone.weights:
             digest.update(np.ascontiguousarray(ops.convert_to_numpy(weight)).tobytes())
-        with tempfile.TemporaryDirectory() as folder:
-            tokenizer.save_assets(folder)
-            for path in sorted(Path(folder).iterdir()):
-                digest.update(path.name.encode() + path.read_bytes())
+        digest.update(assets_of(tokenizer))
         return digest.hexdigest()
 
     def save_to_preset(self, directory: str | Path) -> None:
@@ -233,16 +163,6 @@ def _strip_accents_where_the_original_does(tokenizer: Any, config_file: Path) ->
     if hasattr(tokenizer, "strip_accents") and config_file.is_file():
         setting = json.loads(config_file.read_text(encoding="utf-8")).get("strip_accents")
         tokenizer.strip_accents = tokenizer.lowercase if setting is None else bool(setting)
-
-
-def _to_strings(captions: Any) -> Any:
-    """A string tensor from a list of captions; tensors pass unchanged. Half surrogate pairs become question marks."""
-    if tf.is_tensor(captions):
-        return captions
-    encoded = [
-        caption if isinstance(caption, bytes) else str(caption).encode("utf-8", "replace") for caption in captions
-    ]
-    return tf.constant(encoded, tf.string, shape=(len(encoded),))
 
 
 def _sequence(output: Any) -> Any:

@@ -126,6 +126,30 @@ def test_text_files_beside_the_images(tmp_path: Path, load: Callable[..., Captio
     assert images.validation_split.captions == ("held out",)
 
 
+def test_without_captions_every_image_file_is_used(tmp_path: Path, load: Callable[..., CaptionedImages]) -> None:
+    folder = Folder(tmp_path / "bare", good=0)
+    for index in range(4):
+        folder.add(f"train/deep/{index}.PNG", solid(index), row=False)
+    folder.add("train/broken.jpg", b"no image", row=False)
+    folder.add("valid/9.png", solid(9), row=False)
+    (folder.path / "train" / "notes.md").write_text("no image either")
+    with pytest.warns(UserWarning, match="train/broken.jpg"):
+        images = load(folder.path, captions=False, max_skipped_share=1.0)
+    assert [row.file for row in images.skipped] == ["train/broken.jpg"]
+    assert images.train_split.captions == images.validation_split.captions == ("",)
+    assert images.train_split.caption_ids == ((0,),) * 4
+    assert images.validation_split.num_images == 1
+    batch = next(iter(images.train))
+    assert batch["captions"].numpy().tolist() == [b""] * 2
+
+    with pytest.raises(ValueError, match="No captions"):
+        load(folder.path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="No images") as error:
+        load(tmp_path / "empty", captions=False)
+    assert "\n" not in str(error.value)
+
+
 def test_metadata_in_subfolders_named_after_splits(tmp_path: Path, load: Callable[..., CaptionedImages]) -> None:
     for split, count in (("train", 3), ("validation", 2)):
         (tmp_path / "set").mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,13 @@ from keras_t2i.presets import FAMILIES, build_gan
 def test_family_builds_with_its_recipe(family: str, text_encoder: Any) -> None:
     recipe = FAMILIES[family]
     gan = build_gan(family, text_encoder, image_size=32)
-    assert isinstance(gan.generator, recipe.generator)
-    assert isinstance(gan.discriminator, recipe.discriminator)
+    for built, network in ((gan.generator, recipe.generator), (gan.discriminator, recipe.discriminator)):
+        config = built.get_config()
+        assert type(built) is (network.func if isinstance(network, partial) else network)
+        settings = network.keywords if isinstance(network, partial) else {}
+        assert {name: config[name] for name in settings} == {
+            name: min(value, 16) if name == "attention_at" else value for name, value in settings.items()
+        }
     optimizers = (gan.generator_optimizer, gan.discriminator_optimizer)
     rates = [float(optimizer.learning_rate.numpy()) for optimizer in optimizers]
     assert rates == pytest.approx(recipe.learning_rates)
