@@ -65,7 +65,7 @@ def main() -> None:
         "color_obeyed": obeyed(petal_colours, generated, words),
         "color_obeyed_by_real_images": obeyed(petal_colours, real, words),
         "color_obeyed_with_shuffled_captions": obeyed(petal_colours, generated[shuffled], words),
-        "diversity": evaluate_model(gan, dataset, num_images=1)["diversity"],
+        "diversity": evaluate_model(gan, dataset, num_images=1).numbers["diversity"],
     }
     print(json.dumps(result, indent=2))
 

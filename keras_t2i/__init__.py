@@ -10,9 +10,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from keras_t2i import augmentation, data, export, losses, metrics, networks, penalties, presets, text, training
     from keras_t2i.gan import TextToImageGAN
+    from keras_t2i.image_features import ImageFeatures
     from keras_t2i.text import TextEncoder
 
 __all__ = [
+    "ImageFeatures",
     "TextEncoder",
     "TextToImageGAN",
     "__version__",
@@ -28,7 +30,11 @@ __all__ = [
     "training",
 ]
 
-_CLASSES = {"TextToImageGAN": "keras_t2i.gan", "TextEncoder": "keras_t2i.text"}
+_CLASSES = {
+    "ImageFeatures": "keras_t2i.image_features",
+    "TextEncoder": "keras_t2i.text",
+    "TextToImageGAN": "keras_t2i.gan",
+}
 
 
 def __getattr__(name: str) -> Any:

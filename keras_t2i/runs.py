@@ -1,118 +1,20 @@
-"""What the commands do, without the command line: from a run's configuration to files and numbers.
+"""What the commands do with one run, without the command line: from its configuration to files and numbers.
 
 Nothing heavy is imported before a function needs it, so that `keras-t2i --help` answers at once.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from keras_t2i.data import CaptionedImages
-    from keras_t2i.gan import TextToImageGAN
+from keras_t2i.config import RunConfig
 
-__all__ = ["RunConfig", "evaluate", "export", "generate", "train"]
-
-_SHAPES = "shapes"
-_TFDS = "tfds:"
-_SHAPE_JUDGE = Path(__file__).parent / "presets" / "shape_judge.npz"
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What describes a run, in plain values; kept as `config.json` in its directory.
-
-    Folders are kept as absolute paths, so that the run can be used from any working directory.
-
-    Args:
-        data: `"shapes"`, a folder of captioned images, or `"tfds:"` and the name of a TensorFlow dataset.
-        family: A name in `keras_t2i.presets.FAMILIES`.
-        image_size: Height and width in pixels.
-        text_encoder: See `keras_t2i.text.TextEncoder.from_preset`.
-        batch_size: Images in a batch.
-        loss: Another adversarial loss than the family's.
-        penalty: Another gradient penalty than the family's, or `"none"`.
-        augment: Whether to augment differentiably.
-        flip: Whether to mirror half of the training images.
-        caption_column: Column of captions of a folder; found by itself as a rule.
-        caption_template: Caption of images that have labels only.
-        max_skipped_share: Share of rows that may be unusable before training is refused.
-        mixed_precision: Whether to compute in bfloat16.
-        seed: Seed of weights, order and noise.
-    """
-
-    data: str
-    family: str = "compact"
-    image_size: int = 64
-    text_encoder: str = "caption_mini_en"
-    batch_size: int = 32
-    loss: str | None = None
-    penalty: str | None = None
-    augment: bool = False
-    flip: bool = False
-    caption_column: str | None = None
-    caption_template: str = "a photo of a {label}"
-    max_skipped_share: float = 0.05
-    mixed_precision: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, packaged in (("data", _SHAPES), ("text_encoder", RunConfig.text_encoder)):
-            value = getattr(self, name)
-            if value != packaged and os.path.isdir(value):
-                object.__setattr__(self, name, os.path.abspath(value))
-
-    @classmethod
-    def read(cls, run_dir: Path) -> RunConfig:
-        """Reads the configuration of a run.
-
-        Raises:
-            ValueError: if the directory is not a run that `train` below has made.
-        """
-        file = run_dir / "config.json"
-        if not file.is_file():
-            raise ValueError(f"{run_dir} is not a run: it has no config.json. Pass a directory made by 'train'.")
-        try:
-            saved = json.loads(file.read_text(encoding="utf-8"))
-            return cls(**{field.name: saved[field.name] for field in fields(cls)})
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{file} is not the configuration of a run made by 'train' ({error!r}).") from error
-
-    def dataset(self) -> CaptionedImages:
-        """The captioned images, not yet encoded."""
-        from keras_t2i import data
-
-        common: dict[str, Any] = {name: getattr(self, name) for name in ("image_size", "batch_size", "seed")}
-        if self.data == _SHAPES:
-            if self.flip:
-                raise ValueError("Shapes cannot be mirrored, because their captions name sides: leave `flip` out.")
-            return data.shapes(**common)
-        common |= {"horizontal_flip": self.flip, "max_skipped_share": self.max_skipped_share}
-        if self.data.startswith(_TFDS):
-            return data.from_tfds(self.data.removeprefix(_TFDS), caption_template=self.caption_template, **common)
-        return data.from_folder(self.data, caption_column=self.caption_column, **common)
-
-    def build(self) -> TextToImageGAN:
-        """A new model, compiled with its family's recipe."""
-        from keras_t2i.augmentation import DiffAugment
-        from keras_t2i.presets.families import build_gan
-        from keras_t2i.text import TextEncoder
-
-        return build_gan(
-            self.family,
-            TextEncoder.from_preset(self.text_encoder),
-            self.image_size,
-            loss=self.loss,
-            penalty={None: "default", "none": None}.get(self.penalty, self.penalty),
-            seed=self.seed,
-            augmentation=DiffAugment() if self.augment else None,
-        )
+__all__ = ["RunConfig", "evaluate", "evaluate_folders", "export", "generate", "train"]
 
 
 def train(
@@ -133,20 +35,10 @@ def train(
         ValueError: for a configuration that cannot be trained.
         OSError: if the directory cannot be written.
     """
-    import keras
-
     from keras_t2i import training
-    from keras_t2i.text import CachedTextEncoder
 
     training.make_deterministic()
-    if config.mixed_precision:
-        keras.config.set_dtype_policy("mixed_bfloat16")
-    gan = config.build()  # First: a mistyped name should not wait for a large folder to be decoded.
-    dataset = config.dataset()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keras_t2i" / "embeddings"
-    dataset = dataset.encode(CachedTextEncoder(gan.text_encoder, cache))
-    assert dataset.train_split.embeddings is not None  # `encode` has just set them.
-    gan.adapt(dataset.train_split.embeddings)
+    gan, dataset = config.prepare()
     state = training.train(
         gan,
         dataset,
@@ -167,23 +59,68 @@ def train(
     }
 
 
-def evaluate(run_dir: Path, num_images: int = 2, seed: int = 0) -> dict[str, Any]:
-    """Measures a run on its held-out captions; shapes are judged by the packaged classifier.
+def evaluate(
+    run_dir: Path, num_images: int = 2, max_images: int = 2000, features: str = "auto", seed: int = 0
+) -> dict[str, Any]:
+    """Measures a run on its held-out captions; built-in images are judged by the packaged classifiers.
 
     Returns:
-        What `keras_t2i.metrics.evaluate_model` returns.
+        The numbers of `keras_t2i.metrics.evaluate_model`, and `warnings`.
 
     Raises:
-        ValueError: if the directory is not a run, or has no preset yet.
+        ValueError: if the directory is not a run, has no preset yet, or the features cannot be had.
     """
     from keras_t2i import TextToImageGAN
-    from keras_t2i.data import ATTRIBUTES
-    from keras_t2i.metrics import AttributeJudge, evaluate_model
+    from keras_t2i.instruments import instruments_for
+    from keras_t2i.metrics import evaluate_model, warnings_for
 
     config = RunConfig.read(run_dir)
     gan = TextToImageGAN.from_preset(run_dir)
-    judge = AttributeJudge.load(ATTRIBUTES, _SHAPE_JUDGE) if config.data == _SHAPES else None
-    return evaluate_model(gan, config.dataset(), judge, num_images=num_images, seed=seed)
+    dataset = config.dataset()
+    instruments = instruments_for(config, dataset, features).as_arguments()
+    numbers = evaluate_model(
+        gan, dataset, **instruments, num_images=num_images, max_images=max_images, seed=seed
+    ).numbers
+    return {**numbers, "warnings": warnings_for(numbers)}
+
+
+def evaluate_folders(
+    generated: Path, real: Path, features: str = "auto", max_images: int = 10_000, seed: int = 0
+) -> dict[str, Any]:
+    """Measures how far the images of one folder, from any source, are from those of another.
+
+    Returns:
+        What `keras_t2i.metrics.compare_images` returns, and `diversity`.
+
+    Raises:
+        ValueError: if a folder has fewer than two usable images, or the features cannot be had.
+    """
+    import numpy as np
+
+    from keras_t2i import data
+    from keras_t2i.config import cache_directory
+    from keras_t2i.image_features import CachedImageFeatures
+    from keras_t2i.instruments import image_features_for
+    from keras_t2i.metrics import compare_images, pairwise_distance
+
+    found = image_features_for(features)
+    if found is None:
+        raise ValueError(
+            "Folders are compared in image features, and there are none: pass features, or a file of them."
+        )
+
+    def pixels(folder: Path) -> np.ndarray:
+        split = data.from_folder(
+            folder, image_size=found.image_size, captions=False, validation_share=0, max_skipped_share=1
+        ).train_split
+        numbers = np.random.default_rng(seed).permutation(split.num_images)[:max_images]
+        return split.pixels(np.sort(numbers))
+
+    images = {"generated": pixels(generated), "real": pixels(real)}
+    cached = CachedImageFeatures(found, cache_directory() / "features")
+    result = compare_images(images["generated"], images["real"], cached)
+    diversity = pairwise_distance(images["generated"]) / max(pairwise_distance(images["real"]), 1e-12)
+    return {**result, "diversity": diversity}
 
 
 def generate(

@@ -294,6 +294,19 @@ COMMANDS = [
     Command(73, ("data", "check", "images", "--image-size", 5000), "`image_size`"),
     Command(74, ("data", "check", "images", "--contact-sheet", "file/sheet.png"), "cannot be written"),
     Command(75, ("quickstart", "-o", "file"), "file"),
+    Command(86, ("evaluate",), "either RUN, or both --generated and --real"),
+    Command(87, ("evaluate", "run", "--generated", "images", "--real", "images"), "either RUN, or both"),
+    Command(88, ("evaluate", "--generated", "images"), "either RUN, or both"),
+    Command(89, ("evaluate", "--generated", "mine", "--real", "images", "--features", "nowhere.npz"), "nowhere.npz"),
+    Command(90, ("evaluate", "--generated", "images", "--real", "images", "--features", "none"), "pass features"),
+    Command(91, ("report", "mine"), "is not a run"),
+    Command(92, ("compare", "images", "--methods", "diffusion", "-o", "new"), "Unknown method 'diffusion'"),
+    Command(93, ("compare", "images", "--minutes", 1, "--images", 9, "-o", "new"), "either `minutes` or `images`"),
+    Command(94, ("compare", "nowhere", "--methods", "mlp", "-o", "new"), "nowhere"),
+    Command(95, ("compare", "images", "--methods", "mlp", "--features", "file", "-o", "new"), "file"),
+    Command(96, (*TRAIN, "--start-from", "mine"), "has no preset in it"),
+    Command(97, (*TRAIN, "--start-from", "PRESET", "--image-size", 64), "cannot be started from"),
+    Command(98, (*TRAIN, "--content-features", "nowhere.npz"), "nowhere.npz"),
 ]
 
 

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from command_line import Result, keras_t2i, write_images, write_rows
 from PIL import Image
+from tiny_image_networks import write_inception_like_graph
 
 from keras_t2i import TextToImageGAN, losses, penalties
+from keras_t2i.config import RunConfig
 from keras_t2i.presets import FAMILIES
 
 CAPTIONS = ("picture number 3", "something else, ähnlich")
@@ -113,11 +115,64 @@ def test_generate_writes_the_images_of_the_python_call(run: Path, place: Path) -
 
 def test_evaluate_from_elsewhere(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    result = keras_t2i("evaluate", run, "-n", 3)
+    result = keras_t2i("evaluate", run, "-n", 3, "--features", "none")
     assert result.code == 0
-    assert result.json.keys() == {"num_captions", "num_images", "diversity"}
+    assert result.json.keys() == {"num_captions", "num_images", "diversity", "discriminator_gap", "warnings"}
     assert (result.json["num_captions"], result.json["num_images"]) == (2, 6)
     assert 0 < result.json["diversity"] < 10
+
+
+def test_evaluate_folders_of_any_source(place: Path) -> None:
+    write_inception_like_graph(place / "features.pb")
+    folders = ("--generated", "images", "--real", "images")
+    same = keras_t2i("evaluate", *folders, "--features", "features.pb")
+    assert same.code == 0
+    assert same.json["features"] == "features"
+    assert same.json["num_images"] == same.json["num_real"] == 20
+    assert same.json["frechet_distance"] == pytest.approx(0, abs=1e-6)
+    assert same.json["precision"] == same.json["coverage"] == 1.0
+    (place / "dark").mkdir()
+    for number in range(12):
+        Image.new("RGB", (32, 32), (0, number, 0)).save(place / "dark" / f"{number}.png")
+    other = keras_t2i("evaluate", "--generated", "dark", "--real", "images", "--features", "features.pb")
+    assert other.json["kernel_distance"] > same.json["kernel_distance"] + 0.01
+    assert other.json["coverage"] == 0.0
+    assert other.json["diversity"] < 0.2
+
+
+def test_report_explains_a_run_on_one_page(run: Path, place: Path) -> None:
+    result = keras_t2i("report", run, "--features", "none", "-o", "run.html")
+    assert result.code == 0
+    page = (place / "run.html").read_text(encoding="utf-8")
+    assert result.json["report"] == "run.html"
+    assert all(
+        text in page
+        for text in ("Run run", "Discriminator loss", "Epoch 1", "Diversity", "1 row of the data was skipped")
+    )
+
+
+def test_an_unconditional_run_takes_a_folder_without_captions(place: Path) -> None:
+    write_images(place / "plain", 6)
+    options = ("--text-encoder", "none", "--epochs", 1)
+    trained = keras_t2i("train", "plain", "-o", "unconditional", *SETTINGS, *options)
+    assert trained.code == 0, trained.err
+    drawn = keras_t2i("generate", "unconditional", "anything", "-n", 2, "-o", "drawn_without")
+    assert drawn.code == 0
+    assert len(drawn.json["images"]) == 2
+
+
+def test_training_can_start_from_another_run(run: Path) -> None:
+    options = ("--start-from", run, "--epochs", 1)
+    started = keras_t2i("train", "images", "-o", "second", *SETTINGS, *options)
+    assert started.code == 0, started.err
+    before, after = (TextToImageGAN.from_preset(path) for path in (run, run.parent / "second"))
+    fresh = [weight.numpy() for weight in RunConfig("images", "mlp", image_size=32).build().generator.weights]
+    moved = [
+        np.abs(a.numpy() - b.numpy()).mean()
+        for a, b in zip(before.generator.weights, after.generator.weights, strict=True)
+    ]
+    apart = [np.abs(a.numpy() - b).mean() for a, b in zip(before.generator.weights, fresh, strict=True)]
+    assert 0 < sum(moved) < 0.2 * sum(apart)
 
 
 def test_export_for_phones(run: Path, place: Path) -> None:

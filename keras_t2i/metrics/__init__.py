@@ -1,7 +1,63 @@
-"""Numbers about images and captions."""
+"""Numbers about images and captions, and about the models that make one of the other."""
 
 from keras_t2i.metrics.attributes import AttributeJudge, attribute_accuracy
+from keras_t2i.metrics.clip import CLIPJudge
+from keras_t2i.metrics.colors import color_accuracy
 from keras_t2i.metrics.diversity import pairwise_distance
-from keras_t2i.metrics.evaluate import evaluate_model
+from keras_t2i.metrics.evaluate import Evaluation, compare_images, evaluate_model, warnings_for
+from keras_t2i.metrics.frechet import frechet_distance
+from keras_t2i.metrics.generation import (
+    AttributeAccuracy,
+    FrechetDistance,
+    GenerationMetric,
+    KernelDistance,
+    RPrecision,
+    TextImageScore,
+)
+from keras_t2i.metrics.glossary import COSTS, MEASURES, described
+from keras_t2i.metrics.kernel import kernel_distance
+from keras_t2i.metrics.manifold import manifold_metrics
+from keras_t2i.metrics.neighbors import memorization, nearest_neighbors
+from keras_t2i.metrics.perceptual import diversity_within_caption, perceptual_distances
+from keras_t2i.metrics.resources import count_multiply_adds, latency, measure_resources, parameters, peak_memory_mb
+from keras_t2i.metrics.retriever import Retriever
+from keras_t2i.metrics.step_profile import step_profile
+from keras_t2i.metrics.text_image import evaluate_text_image, r_precision, text_image_score
 
-__all__ = ["AttributeJudge", "attribute_accuracy", "evaluate_model", "pairwise_distance"]
+__all__ = [
+    "COSTS",
+    "MEASURES",
+    "AttributeAccuracy",
+    "AttributeJudge",
+    "CLIPJudge",
+    "Evaluation",
+    "FrechetDistance",
+    "GenerationMetric",
+    "KernelDistance",
+    "RPrecision",
+    "Retriever",
+    "TextImageScore",
+    "attribute_accuracy",
+    "color_accuracy",
+    "compare_images",
+    "count_multiply_adds",
+    "described",
+    "diversity_within_caption",
+    "evaluate_model",
+    "evaluate_text_image",
+    "frechet_distance",
+    "kernel_distance",
+    "latency",
+    "manifold_metrics",
+    "measure_resources",
+    "memorization",
+    "nearest_neighbors",
+    "pairwise_distance",
+    "parameters",
+    "peak_memory_mb",
+    "perceptual_distances",
+    "r_precision",
+    "step_profile",
+    "text_image_score",
+    "warnings_for",
+]

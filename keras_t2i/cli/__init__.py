@@ -1,0 +1,51 @@
+"""The command line: parses, calls, prints. JSON goes to stdout, everything for people to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from keras_t2i.cli import making, measuring, using
+from keras_t2i.cli.app import app, say
+
+__all__ = ["app", "main", "making", "measuring", "using"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits: with 0, or with 2 and one line on stderr where the input was at fault.
+
+    Args:
+        arguments: What follows the program's name; by default that of the process.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    with warnings.catch_warnings():
+        # Our own warnings are for the user, as plain lines; those of other libraries are not.
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=UserWarning, module=r"keras_t2i\.")
+        warnings.showwarning = lambda message, *_, **__: say(f"Warning: {message}")  # type: ignore[assignment]
+        try:
+            code = app(arguments, prog_name="keras-t2i", standalone_mode=False)
+        except Exception as error:
+            message = _message(error)
+            if message is None:
+                raise
+            say(f"Error: {message}")
+            code = 2
+    sys.exit(code)
+
+
+def _message(error: Exception) -> str | None:
+    """One line for an error that the user or the machine is to blame for; `None` for a bug of ours."""
+    tensorflow = sys.modules.get("tensorflow")
+    if hasattr(error, "format_message"):  # Typer's own, whose class has moved from release to release.
+        return f"{' '.join(error.format_message().split()).rstrip('.')}. See --help."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if isinstance(error, ValueError | OSError | ImportError | MemoryError) or (
+        tensorflow is not None and isinstance(error, tensorflow.errors.OpError)
+    ):
+        return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return None

@@ -1,0 +1,66 @@
+"""The application that commands register with, and how they print: JSON on stdout, all else on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+__all__ = ["app", "data_app", "print_result", "say", "verbosity"]
+
+app = typer.Typer(
+    help="Train a text-to-image generator on your own captioned images, measure it, and ship it.\n\n"
+    "Start with **keras-t2i quickstart**, which needs no data and no network.\n\n"
+    "Results go to stdout as JSON, progress to stderr. Exit code 2: the input was at fault, and one line says how.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+data_app = typer.Typer(help="Look at a data set before training on it.")
+app.add_typer(data_app, name="data")
+
+
+def print_result(work: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any) -> None:
+    """Prints what `work` returns as JSON, alone on stdout: Keras' progress bars would go there too."""
+    _import_tensorflow_quietly()
+    with contextlib.redirect_stdout(sys.stderr):
+        result = work(*args, **kwargs)
+    print(json.dumps(result, indent=2), flush=True)
+
+
+def _import_tensorflow_quietly() -> None:
+    """Imports TensorFlow without the lines that its start-up code writes, past Python, to the process's stderr."""
+    if "tensorflow" in sys.modules:
+        return
+    sys.stderr.flush()
+    original = os.dup(2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            captured.seek(0)
+            os.write(original, captured.read())
+            raise
+        finally:
+            os.dup2(original, 2)
+            os.close(original)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TensorFlow Datasets warns there of its own deprecations.
+
+
+def verbosity() -> int | str:
+    """A moving bar on a terminal, one line an epoch in a file."""
+    return "auto" if sys.stderr.isatty() else 2
+
+
+def say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,113 @@
+"""The methods that a comparison can choose from: each a set of options of `train`, with what the field calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["METHODS", "Method", "method"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to train a generator.
+
+    Args:
+        label: What tables and charts call it.
+        description: One or two sentences: what is particular about it.
+        reference: Where it comes from.
+        options: Fields of `keras_t2i.config.RunConfig` that it sets.
+        pretrained: Whether its networks are trained first, with the same budget, on a built-in domain that the
+            comparison is not about: shapes, or faces where the comparison is about shapes.
+    """
+
+    label: str
+    description: str
+    reference: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    pretrained: bool = False
+
+
+METHODS: dict[str, Method] = {
+    "compact": Method(
+        "Compact (ours)",
+        "Modulated residual generator, projection discriminator, contrastive term over the batch; frozen pretrained "
+        "text encoder.",
+        "keras_t2i",
+    ),
+    "mlp": Method(
+        "MLP GAN",
+        "Caption and noise into fully connected layers: the floor that convolutions are measured against.",
+        "Mirza and Osindero 2014, arXiv:1411.1784",
+        {"family": "mlp"},
+    ),
+    "dcgan": Method(
+        "DCGAN",
+        "Convolutions with batch normalization, the caption joined once, and a matching-aware discriminator.",
+        "Reed et al. 2016, arXiv:1605.05396",
+        {"family": "dcgan"},
+    ),
+    "dcgan_finetuned": Method(
+        "DCGAN, fine-tuned",
+        "The same DCGAN, pretrained for as many minutes on another domain and fine-tuned whole on this one.",
+        "Wang et al. 2018, arXiv:1805.01677",
+        {"family": "dcgan"},
+        pretrained=True,
+    ),
+    "wasserstein": Method(
+        "Wasserstein GAN",
+        "The same networks without normalization in the critic, Wasserstein loss with gradient penalty, one step of "
+        "the critic for each of the generator.",
+        "Gulrajani et al. 2017, arXiv:1704.00028",
+        {"family": "wgan_gp"},
+    ),
+    "self_attention": Method(
+        "Self-attention GAN",
+        "DCGAN networks with a self-attention block and spectral normalization, hinge loss.",
+        "Zhang et al. 2019, arXiv:1805.08318",
+        {"family": "self_attention"},
+    ),
+    "content_style": Method(
+        "DCGAN with content and style losses",
+        "DCGAN whose generator is also drawn towards the real image of its caption in frozen image features: "
+        "content by feature maps, style by Gram matrices.",
+        "Johnson et al. 2016, arXiv:1603.08155",
+        {"family": "dcgan", "content_features": "mobilenet_v2"},
+    ),
+    "df_gan": Method(
+        "DF-GAN",
+        "Deep text-image fusion blocks, hinge loss with matching-aware gradient penalty.",
+        "Tao et al. 2022, arXiv:2008.05865",
+        {"family": "df_gan"},
+    ),
+    "text_from_scratch": Method(
+        "Compact, text from scratch",
+        "Compact, but the networks learn to read token ids themselves: no pretrained text encoder.",
+        "keras_t2i",
+        {"text_encoder": "from_scratch"},
+    ),
+    "relativistic": Method(
+        "Compact, relativistic",
+        "Compact with relativistic pairing, R1 and R2, as R3GAN has it.",
+        "Huang et al. 2024, arXiv:2501.05441",
+        {"loss": "relativistic", "penalty": "r1+r2"},
+    ),
+    "augmented": Method(
+        "Compact, augmented",
+        "Compact with differentiable augmentation of all that the discriminator sees.",
+        "Zhao et al. 2020, arXiv:2006.10738",
+        {"augment": True},
+    ),
+}
+
+
+def method(name: str) -> Method:
+    """Returns the method of that name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if name not in METHODS:
+        raise ValueError(f"Unknown method {name!r}. Expected some of: {', '.join(METHODS)}.")
+    return METHODS[name]

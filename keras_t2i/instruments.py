@@ -1,0 +1,126 @@
+"""What to measure generators with, chosen by name: image features, judges of captions and of attributes."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_t2i.config import RunConfig, cache_directory
+from keras_t2i.data import FACE_ATTRIBUTES, SHAPE_ATTRIBUTES, CaptionedImages
+from keras_t2i.image_features import CachedImageFeatures, ImageFeatures
+from keras_t2i.metrics import AttributeJudge, Retriever
+
+__all__ = ["Instruments", "image_features_for", "instruments_for"]
+
+_JUDGES = {"shapes": (SHAPE_ATTRIBUTES, "shape_judge"), "faces": (FACE_ATTRIBUTES, "face_judge")}
+_JUDGE_IMAGES = 6000
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """What `keras_t2i.metrics.evaluate_model` measures with.
+
+    Args:
+        attributes: Classifier of the attributes of built-in images, else `None`.
+        features: Image features, or `None` where none can be had.
+        text_image: Judge of how well images fit captions, or `None`: there are no captions, or no features.
+    """
+
+    attributes: AttributeJudge | None
+    features: CachedImageFeatures | None
+    text_image: Retriever | None
+
+    def as_arguments(self) -> dict[str, Any]:
+        """The instruments as keyword arguments of `evaluate_model`."""
+        return {"attributes": self.attributes, "features": self.features, "text_image": self.text_image}
+
+
+def instruments_for(config: RunConfig, dataset: CaptionedImages, features: str = "auto") -> Instruments:
+    """Finds the instruments for a run's data.
+
+    A judge of captions is trained on the training images once, in about a minute, and kept in the user's cache.
+
+    Args:
+        config: Says what the data are.
+        dataset: The images.
+        features: A name or a file, see `keras_t2i.ImageFeatures.from_preset`; `"none"`; or `"auto"`: the packaged
+            judge's own features for built-in data, else MobileNetV2 where Keras has its weights or can fetch them.
+
+    Raises:
+        ValueError: if features other than `"auto"` cannot be had.
+    """
+    attributes = None
+    if config.data in _JUDGES:
+        names, file = _JUDGES[config.data]
+        attributes = AttributeJudge.load(names, Path(__file__).parent / "presets" / f"{file}.npz")
+    found = image_features_for(features, attributes, f"{config.data}-judge")
+    if found is None:
+        return Instruments(attributes, None, None)
+    cached = CachedImageFeatures(found, cache_directory() / "features")
+    captioned = config.text_encoder != "none" and len(dataset.train_split.captions) > 1
+    text_image = _retriever(dataset, found) if captioned else None
+    return Instruments(attributes, cached, text_image)
+
+
+def image_features_for(
+    features: str, attributes: AttributeJudge | None = None, name: str = "judge"
+) -> ImageFeatures | None:
+    """The image features that a name means; `"auto"` prefers those of a judge of attributes where there is one.
+
+    Raises:
+        ValueError: if they cannot be had; with `"auto"` a warning, and `None`.
+    """
+    if features == "none":
+        return None
+    if features != "auto":
+        return ImageFeatures.from_preset(features)
+    if attributes is not None:
+        return ImageFeatures(_feature_network(attributes.network), name)
+    try:
+        return ImageFeatures.from_preset("mobilenet_v2")
+    except (ValueError, OSError) as error:
+        warnings.warn(f"Measured without image features: {error}", stacklevel=2)
+        return None
+
+
+def _feature_network(classifier: keras.Model) -> keras.Model:
+    """A classifier's activations before the last layer, brought to unit root mean square, and those of its maps."""
+    pool = classifier.layers[-2].output
+    pool = keras.layers.Rescaling(math.sqrt(pool.shape[-1]))(keras.layers.UnitNormalization()(pool))
+    maps = [layer.output for layer in classifier.layers if isinstance(layer, keras.layers.ReLU)]
+    return keras.Model(classifier.input, {"pool": pool, **{f"map_{i}": found for i, found in enumerate(maps)}})
+
+
+def _retriever(dataset: CaptionedImages, features: ImageFeatures) -> Retriever:
+    """The judge of captions for these training images, trained now or read from the cache."""
+    split = dataset.train_split
+    numbers = np.arange(split.num_images)
+    if len(numbers) > _JUDGE_IMAGES:
+        numbers = np.random.default_rng(0).permutation(numbers)[:_JUDGE_IMAGES]
+    images = split.pixels(numbers)
+    captions = [[split.captions[position] for position in split.caption_ids[number]] for number in numbers]
+    key = hashlib.sha256(features.fingerprint.encode())
+    key.update(images.tobytes())
+    key.update(repr(captions).encode("utf-8", "surrogatepass"))
+    path = cache_directory() / "judges" / f"{key.hexdigest()[:32]}.npz"
+    if path.exists():
+        try:
+            return Retriever.load(path, features)
+        except ValueError:  # Of another release, or damaged: it can be made again.
+            pass
+    judge = Retriever(features)
+    judge.fit(images, captions)
+    try:
+        os.makedirs(path.parent, exist_ok=True)
+        judge.save(path)
+    except OSError as error:
+        warnings.warn(f"The judge of captions is not kept: {error.strerror or error}.", stacklevel=2)
+    return judge

@@ -1,0 +1,113 @@
+"""Comparisons: complete whatever happens to single runs, resumed after a kill without repeating what is finished."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_t2i.compare import METHODS, ComparisonConfig, compare
+from keras_t2i.config import RunConfig
+
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("colors")
+    random = np.random.default_rng(0)
+    for number in range(16):
+        name, color = (("red", (200, 30, 30)), ("blue", (30, 30, 200)))[number % 2]
+        pixels = np.clip(np.asarray(color) + random.normal(0, 20, (32, 32, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+        (folder / f"{number:02d}.txt").write_text(f"a {name} picture number {number}")
+    return folder
+
+
+def config(folder: Path, *methods: str, **options: object) -> ComparisonConfig:
+    base = RunConfig(str(folder), image_size=32, batch_size=4, start_from=options.pop("start_from", None))
+    return ComparisonConfig(base, methods, images=8, features="none", **options)
+
+
+def test_broken_runs_are_reported_and_stop_no_other(folder: Path, tmp_path: Path) -> None:
+    broken = RunConfig(str(folder), "mlp", image_size=32).build()
+    for weight in broken.generator.trainable_weights:
+        weight.assign(np.full(weight.shape, np.nan))
+    broken.save_to_preset(tmp_path / "broken")
+    lines: list[str] = []
+    chosen = config(
+        folder, "mlp", "dcgan", "dcgan_finetuned", num_seeds=1, start_from=str(tmp_path / "broken")
+    )  # The last begins with its own source instead.
+    result = compare(chosen, tmp_path / "comparison", lines.append)
+    assert (result["finished"], result["diverged"], result["failed"]) == (1, 1, 1)
+    found = json.loads((tmp_path / "comparison" / "comparison.json").read_text())
+    runs = {method["name"]: method["runs"][0] for method in found["methods"]}
+    assert runs["mlp"]["status"] == "diverged"
+    assert "not finite" in runs["mlp"]["message"]
+    assert runs["dcgan"]["status"] == "failed"
+    assert "cannot be started from" in runs["dcgan"]["message"]
+    finished = runs["dcgan_finetuned"]
+    assert finished["steps"] == 2
+    assert finished["images_seen"] == 8
+    assert [point["images_seen"] for point in finished["curve"]] == [4, 8]
+    assert finished["resources"]["litert_ms"] > 0
+    assert finished["metrics"]["num_images"] == 2 * finished["metrics"]["num_captions"]
+    page = (tmp_path / "comparison" / "report.html").read_text(encoding="utf-8")
+    assert all(METHODS[name].label in page for name in chosen.methods)
+    assert "1 diverged" in (tmp_path / "comparison" / "comparison.md").read_text()
+    assert any("diverged" in line for line in lines)
+
+
+def test_a_killed_comparison_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
+    chosen = config(folder, "mlp", num_seeds=2)
+    output = tmp_path / "comparison"
+    program = (
+        "import sys, json, pathlib\n"
+        "from keras_t2i.compare import ComparisonConfig, compare\n"
+        "from keras_t2i.config import RunConfig\n"
+        "base = RunConfig(sys.argv[1], image_size=32, batch_size=4)\n"
+        "config = ComparisonConfig(base, ('mlp',), images=8, features='none', num_seeds=2)\n"
+        "compare(config, pathlib.Path(sys.argv[2]), print)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(folder), str(output)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    first = output / "results" / "mlp-0.json"
+    deadline = time.monotonic() + 300
+    while not (first.exists() and (output / "logs" / "mlp-1.txt").exists()):
+        assert time.monotonic() < deadline, "no first result"
+        assert process.poll() is None, "the comparison ended early"
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = (first.stat().st_mtime_ns, first.read_bytes())
+    result = compare(chosen, output, print)
+    assert result["finished"] == 2
+    assert (first.stat().st_mtime_ns, first.read_bytes()) == before
+    second = (output / "results" / "mlp-1.json").stat().st_mtime_ns
+    assert compare(chosen, output, print)["finished"] == 2
+    assert (output / "results" / "mlp-1.json").stat().st_mtime_ns == second
+    with pytest.raises(ValueError, match="holds another comparison"):
+        compare(config(folder, "dcgan"), output, print)
+
+
+def test_what_cannot_be_compared_is_said_in_one_line(folder: Path) -> None:
+    base = RunConfig(str(folder))
+    for options, message in (
+        ({"methods": ("diffusion",), "minutes": 1.0}, "Unknown method 'diffusion'"),
+        ({"methods": (), "minutes": 1.0}, "needs methods and seeds"),
+        ({"methods": ("mlp", "mlp"), "minutes": 1.0}, "compared once"),
+        ({"methods": ("mlp",)}, "either `minutes` or `images`"),
+        ({"methods": ("mlp",), "minutes": 1.0, "images": 9}, "either `minutes` or `images`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ComparisonConfig(base, **options)
