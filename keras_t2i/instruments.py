@@ -16,7 +16,8 @@ import numpy as np
 from keras_t2i.config import RunConfig, cache_directory
 from keras_t2i.data import FACE_ATTRIBUTES, SHAPE_ATTRIBUTES, CaptionedImages
 from keras_t2i.image_features import CachedImageFeatures, ImageFeatures
-from keras_t2i.metrics import AttributeJudge, Retriever
+from keras_t2i.metrics import AttributeJudge, CLIPJudge, Retriever
+from keras_t2i.metrics.retriever import MIN_IMAGES
 
 __all__ = ["Instruments", "image_features_for", "instruments_for"]
 
@@ -31,42 +32,47 @@ class Instruments:
     Args:
         attributes: Classifier of the attributes of built-in images, else `None`.
         features: Image features, or `None` where none can be had.
-        text_image: Judge of how well images fit captions, or `None`: there are no captions, or no features.
+        text_image: Judge of how well images fit captions, or `None`: too few captions, or no features.
     """
 
     attributes: AttributeJudge | None
     features: CachedImageFeatures | None
-    text_image: Retriever | None
+    text_image: Retriever | CLIPJudge | None
 
     def as_arguments(self) -> dict[str, Any]:
         """The instruments as keyword arguments of `evaluate_model`."""
         return {"attributes": self.attributes, "features": self.features, "text_image": self.text_image}
 
 
-def instruments_for(config: RunConfig, dataset: CaptionedImages, features: str = "auto") -> Instruments:
+def instruments_for(
+    config: RunConfig, dataset: CaptionedImages, features: str = "auto", judge: str = "retriever"
+) -> Instruments:
     """Finds the instruments for a run's data.
 
-    A judge of captions is trained on the training images once, in about a minute, and kept in the user's cache.
+    A retriever is trained on the training images once, in about a minute, and kept in the user's cache.
 
     Args:
         config: Says what the data are.
         dataset: The images.
         features: A name or a file, see `keras_t2i.ImageFeatures.from_preset`; `"none"`; or `"auto"`: the packaged
             judge's own features for built-in data, else MobileNetV2 where Keras has its weights or can fetch them.
+        judge: `"retriever"`, or a preset of CLIP: see `keras_t2i.metrics.CLIPJudge.from_preset`.
 
     Raises:
-        ValueError: if features other than `"auto"` cannot be had.
+        ValueError: if features other than `"auto"`, or a judge, cannot be had.
     """
     attributes = None
     if config.data in _JUDGES:
         names, file = _JUDGES[config.data]
         attributes = AttributeJudge.load(names, Path(__file__).parent / "presets" / f"{file}.npz")
     found = image_features_for(features, attributes, f"{config.data}-judge")
-    if found is None:
-        return Instruments(attributes, None, None)
-    cached = CachedImageFeatures(found, cache_directory() / "features")
-    captioned = config.text_encoder != "none" and len(dataset.train_split.captions) > 1
-    text_image = _retriever(dataset, found) if captioned else None
+    cached = None if found is None else CachedImageFeatures(found, cache_directory() / "features")
+    text_image: Retriever | CLIPJudge | None = None
+    if config.text_encoder != "none" and len(dataset.train_split.captions) > 1:
+        if judge != "retriever":
+            text_image = CLIPJudge.from_preset(judge)
+        elif found is not None and dataset.train_split.num_images >= MIN_IMAGES:
+            text_image = _retriever(dataset, found)
     return Instruments(attributes, cached, text_image)
 
 

@@ -23,13 +23,16 @@ _NUM_GRIDS, _NUM_CAPTIONS, _NUM_NEAREST = 6, 6, 12
 _IMAGES_EACH, _BEST = 16, 4
 
 
-def write_run_report(run_dir: Path, output: Path, features: str = "auto", seed: int = 0) -> dict[str, Any]:
+def write_run_report(
+    run_dir: Path, output: Path, features: str = "auto", judge: str = "retriever", seed: int = 0
+) -> dict[str, Any]:
     """Measures a run and writes its page.
 
     Args:
         run_dir: A run made by `keras_t2i.runs.train`.
         output: The HTML file to write.
         features: Image features to measure in: see `keras_t2i.instruments.instruments_for`.
+        judge: Judge of captions, likewise.
         seed: Seed of the noise.
 
     Returns:
@@ -42,7 +45,7 @@ def write_run_report(run_dir: Path, output: Path, features: str = "auto", seed: 
     config = RunConfig.read(run_dir)
     gan = TextToImageGAN.from_preset(run_dir)
     dataset = config.dataset()
-    instruments = instruments_for(config, dataset, features)
+    instruments = instruments_for(config, dataset, features, judge)
     evaluation = evaluate_model(gan, dataset, **instruments.as_arguments(), seed=seed)
     numbers, warnings = evaluation.numbers, [*warnings_for(evaluation.numbers), *_not_finite(run_dir)]
     exports = {name: path for name in ("preset", "saved_model", "litert") if (path := run_dir / name).is_dir()}

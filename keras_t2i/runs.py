@@ -60,7 +60,12 @@ def train(
 
 
 def evaluate(
-    run_dir: Path, num_images: int = 2, max_images: int = 2000, features: str = "auto", seed: int = 0
+    run_dir: Path,
+    num_images: int = 2,
+    max_images: int = 2000,
+    features: str = "auto",
+    judge: str = "retriever",
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Measures a run on its held-out captions; built-in images are judged by the packaged classifiers.
 
@@ -77,7 +82,7 @@ def evaluate(
     config = RunConfig.read(run_dir)
     gan = TextToImageGAN.from_preset(run_dir)
     dataset = config.dataset()
-    instruments = instruments_for(config, dataset, features).as_arguments()
+    instruments = instruments_for(config, dataset, features, judge).as_arguments()
     numbers = evaluate_model(
         gan, dataset, **instruments, num_images=num_images, max_images=max_images, seed=seed
     ).numbers

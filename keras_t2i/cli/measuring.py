@@ -12,6 +12,7 @@ from keras_t2i.cli.app import app, print_result, say
 from keras_t2i.cli.options import (
     CaptionColumn,
     Features,
+    Judge,
     NumImages,
     Run,
     Seed,
@@ -31,6 +32,7 @@ def evaluate(
     num_images: NumImages = 2,
     max_images: Annotated[int, typer.Option(min=2, help="Images to generate, or to read of a folder, at most.")] = 2000,
     features: Features = "auto",
+    judge: Judge = "retriever",
     seed: Seed = 0,
 ) -> None:
     """Measure a run on its held-out captions, or a folder of generated images against one of real images.
@@ -47,7 +49,7 @@ def evaluate(
     if (run is None) == (generated is None and real is None) or (generated is None) != (real is None):
         raise ValueError("Say what to measure: either RUN, or both --generated and --real.")
     if run is not None:
-        print_result(runs.evaluate, run, num_images, max_images, features, seed)
+        print_result(runs.evaluate, run, num_images, max_images, features, judge, seed)
     else:
         print_result(runs.evaluate_folders, generated, real, features, max_images, seed)
 
@@ -59,6 +61,7 @@ def report(
         Path | None, typer.Option("--output", "-o", help="HTML file to write. Default: report.html in the run.")
     ] = None,
     features: Features = "auto",
+    judge: Judge = "retriever",
     seed: Seed = 0,
 ) -> None:
     """Explain a run on one page: losses, numbers, pictures over time, best and worst images, costs, warnings.
@@ -71,7 +74,7 @@ def report(
     def work() -> dict[str, Any]:
         from keras_t2i.run_report import write_run_report
 
-        return write_run_report(run, output or run / "report.html", features, seed)
+        return write_run_report(run, output or run / "report.html", features, judge, seed)
 
     print_result(work)
 
@@ -81,12 +84,16 @@ def compare(
     data: Annotated[str, typer.Argument(metavar="DATA", help="As for **train**: shapes, faces, a FOLDER, tfds:NAME.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Directory; a comparison in it goes on.")],
     methods: Annotated[
-        str, typer.Option(help="Names, separated by commas: " + ", ".join(_METHODS) + ".")
+        str,
+        typer.Option(
+            help="Names, separated by commas: " + ", ".join(_METHODS) + ". Variants: compact:loss=hinge:augment=true."
+        ),
     ] = "compact,dcgan,wasserstein,mlp",
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Minutes of training each. Default: 5.")] = None,
     images: Annotated[int | None, typer.Option(min=1, help="Images seen by each, instead of --minutes.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each method.")] = 3,
     features: Features = "auto",
+    judge: Judge = "retriever",
     image_size: Annotated[int, of_model(help="Height and width in pixels.")] = RunConfig.image_size,
     text_encoder: Annotated[str, of_model(help="KerasNLP preset of methods that name none.")] = RunConfig.text_encoder,
     caption_column: CaptionColumn = None,
@@ -119,6 +126,6 @@ def compare(
         )
         names = tuple(name.strip() for name in methods.split(",") if name.strip())
         limit = 5.0 if minutes is None and images is None else minutes
-        return run_comparison(ComparisonConfig(base, names, limit, images, seeds, features), output, say)
+        return run_comparison(ComparisonConfig(base, names, limit, images, seeds, features, judge), output, say)
 
     print_result(work)

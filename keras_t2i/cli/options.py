@@ -23,6 +23,13 @@ Features = Annotated[
         "judge for shapes and faces, else mobilenet_v2."
     ),
 ]
+Judge = Annotated[
+    str,
+    typer.Option(
+        help="Judge of captions: **retriever**, trained on the real pairs once, or a preset of CLIP, for instance "
+        "clip_vit_base_patch32."
+    ),
+]
 CaptionColumn = Annotated[
     str | None, of_data(help="Column of captions in a folder's table. Default: text, caption or captions.")
 ]

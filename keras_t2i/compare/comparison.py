@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_t2i.compare.methods import METHODS, method
+from keras_t2i.compare.methods import METHODS, file_name, method
 from keras_t2i.compare.summary import markdown, summarize
 from keras_t2i.config import RunConfig
 
@@ -27,11 +27,12 @@ class ComparisonConfig:
     Args:
         base: What all runs share: data, image size, batch size and so on. Each method sets its own fields of it;
             `content_features` is for the methods that use some.
-        methods: Names in `keras_t2i.compare.METHODS`.
+        methods: Names in `keras_t2i.compare.METHODS`, or variants of these: see `keras_t2i.compare.methods.method`.
         minutes: Minutes of training each.
         images: Images seen by each, instead of `minutes`.
         num_seeds: Runs of each method, with seeds from 0 on.
         features: Image features to measure in: see `keras_t2i.instruments.instruments_for`.
+        judge: Judge of captions, likewise.
 
     Raises:
         ValueError: for an unknown method, or unless exactly one of `minutes` and `images` is given.
@@ -43,6 +44,7 @@ class ComparisonConfig:
     images: int | None = None
     num_seeds: int = 3
     features: str = "auto"
+    judge: str = "retriever"
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.images is None):
@@ -76,6 +78,7 @@ class Job:
         budget: `minutes` or `steps`.
         result: File to write in the end; `None` for a run that others start from, and that is not measured.
         features: As in `ComparisonConfig`.
+        judge: As in `ComparisonConfig`.
         moments: Values of the budget at which to draw samples.
         measure_costs: Whether to export the model and to measure what it costs.
     """
@@ -85,6 +88,7 @@ class Job:
     budget: dict[str, Any]
     result: str | None = None
     features: str = "auto"
+    judge: str = "retriever"
     moments: list[Any] = field(default_factory=list)
     measure_costs: bool = False
 
@@ -164,7 +168,7 @@ def _jobs(config: ComparisonConfig, output: Path) -> Iterator[tuple[str, int, li
             options = {**asdict(config.base), "content_features": None, **chosen.options, "seed": seed}
             if options["content_features"] is not None and config.base.content_features is not None:
                 options["content_features"] = config.base.content_features
-            run = f"{name}-{seed}"
+            run = f"{file_name(name)}-{seed}"
             stages = []
             if chosen.pretrained:
                 source = output / "sources" / run
@@ -173,7 +177,8 @@ def _jobs(config: ComparisonConfig, output: Path) -> Iterator[tuple[str, int, li
                 options["start_from"] = str(source)
             result = str(output / "results" / f"{run}.json")
             run_dir = str(output / "runs" / run)
-            stages.append(Job(options, run_dir, budget, result, config.features, moments, measure_costs=seed == 0))
+            measured = Job(options, run_dir, budget, result, config.features, config.judge, moments, seed == 0)
+            stages.append(measured)
             yield name, seed, stages
 
 

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["METHODS", "Method", "method"]
+__all__ = ["METHODS", "Method", "file_name", "method"]
+
+_OPTIONS: dict[str, type] = {
+    "family": str,
+    "loss": str,
+    "penalty": str,
+    "text_encoder": str,
+    "augment": bool,
+    "mixed_precision": bool,
+}
+"""Options of a run that a variant of a method may change."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +113,29 @@ METHODS: dict[str, Method] = {
 
 
 def method(name: str) -> Method:
-    """Returns the method of that name.
+    """Returns the method of that name, or a variant of it: `"compact:loss=hinge:text_encoder=bert_tiny_en_uncased"`.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none, or it has no such option.
     """
-    if name not in METHODS:
-        raise ValueError(f"Unknown method {name!r}. Expected some of: {', '.join(METHODS)}.")
-    return METHODS[name]
+    base, *changes = name.split(":")
+    if base not in METHODS:
+        raise ValueError(f"Unknown method {base!r}. Expected some of: {', '.join(METHODS)}.")
+    if not changes:
+        return METHODS[base]
+    options: dict[str, Any] = {}
+    for change in changes:
+        option, _, value = change.partition("=")
+        if option not in _OPTIONS or not value:
+            raise ValueError(
+                f"{change!r} changes nothing of {base!r}. Expected option=value of: {', '.join(_OPTIONS)}."
+            )
+        options[option] = value if _OPTIONS[option] is str else value.lower() == "true"
+    known = METHODS[base]
+    label = f"{known.label}, {', '.join(change.replace('_', ' ') for change in changes)}"
+    return replace(known, label=label, options={**known.options, **options})
+
+
+def file_name(name: str) -> str:
+    """The name of a method as part of a file's name."""
+    return "".join(letter if letter.isalnum() or letter in "_.-" else "-" for letter in name)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_t2i.compare.methods import file_name
+
 if TYPE_CHECKING:
     from keras_t2i.compare.comparison import ComparisonConfig
 
@@ -27,7 +29,7 @@ def render(config: ComparisonConfig, comparison: dict[str, Any], output: Path) -
     real, captions = None, []
     for seed in reversed(range(config.num_seeds)):
         for name in config.methods:
-            path = output / "results" / f"{name}-{seed}.npz"
+            path = output / "results" / f"{file_name(name)}-{seed}.npz"
             if path.exists():
                 with np.load(path, allow_pickle=False) as arrays:
                     samples[name], real = arrays["images"], arrays["real"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from keras_t2i.compare.methods import METHODS
+from keras_t2i.compare.methods import method
 
 if TYPE_CHECKING:
     from keras_t2i.compare.comparison import ComparisonConfig
@@ -40,7 +40,7 @@ def summarize(config: ComparisonConfig, results: Mapping[tuple[str, int], Mappin
     methods = []
     for name in config.methods:
         runs = [{"seed": seed, **result} for (found, seed), result in sorted(results.items()) if found == name]
-        known = METHODS[name]
+        known = method(name)
         methods.append(
             {
                 "name": name,
@@ -209,7 +209,7 @@ def _notes(config: ComparisonConfig, first: Mapping[str, Any]) -> list[str]:
         )
     if "color_accuracy_on_real" in numbers:
         notes.append(f"Color obeyed is {numbers['color_accuracy_on_real']:.1%} on real held-out images.")
-    if any(METHODS[name].pretrained for name in config.methods):
+    if any(method(name).pretrained for name in config.methods):
         notes.append("Pretraining on another domain comes on top of a method's own budget, and is as long again.")
     return notes
 

@@ -67,7 +67,7 @@ def _measure(job: Job, config: RunConfig, gan: Any, dataset: Any, state: Any, ch
     from keras_t2i.instruments import instruments_for
 
     run_dir = Path(job.run_dir)
-    instruments = instruments_for(config, dataset, job.features)
+    instruments = instruments_for(config, dataset, job.features, job.judge)
     evaluation = metrics.evaluate_model(gan, dataset, **instruments.as_arguments(), max_images=_MAX_IMAGES)
     split = dataset.validation_split or dataset.train_split
     real = split.pixels(chosen)

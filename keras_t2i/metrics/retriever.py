@@ -27,7 +27,8 @@ _IMAGE_DROPOUT = 0.3
 _BATCH, _LEARNING_RATE, _WEIGHT_DECAY = 256, 1e-3, 1e-2
 _MIN_ROUND, _MAX_ROUND, _MAX_ROUNDS, _PATIENCE = 10, 100, 60, 6
 _MIN_GAIN = 0.005  # Of validation loss, in nats: less is not worth more rounds.
-_MIN_IMAGES = 40
+MIN_IMAGES = 40
+"""Images that a retriever needs to be trained on."""
 _FORMAT = 1
 
 
@@ -84,8 +85,8 @@ class Retriever:
         """
         if len(images) != len(captions):
             raise ValueError(f"Each image needs its captions; got {len(images)} images and {len(captions)} captions.")
-        if len(images) < _MIN_IMAGES:
-            raise ValueError(f"A retriever needs at least {_MIN_IMAGES} images to be trained on; got {len(images)}.")
+        if len(images) < MIN_IMAGES:
+            raise ValueError(f"A retriever needs at least {MIN_IMAGES} images to be trained on; got {len(images)}.")
         pairs = _Pairs(self._read_images(images), captions)
         self._mean = pairs.features.mean(axis=0)
         # A feature that hardly varies must not be blown up.

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from keras_t2i.compare import METHODS, ComparisonConfig, compare
+from keras_t2i.compare.methods import file_name, method
 from keras_t2i.config import RunConfig
 
 pytest.importorskip("jinja2")
@@ -104,6 +105,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(folder: Path) -> None:
     base = RunConfig(str(folder))
     for options, message in (
         ({"methods": ("diffusion",), "minutes": 1.0}, "Unknown method 'diffusion'"),
+        ({"methods": ("mlp:width=3",), "minutes": 1.0}, "'width=3' changes nothing of 'mlp'"),
         ({"methods": (), "minutes": 1.0}, "needs methods and seeds"),
         ({"methods": ("mlp", "mlp"), "minutes": 1.0}, "compared once"),
         ({"methods": ("mlp",)}, "either `minutes` or `images`"),
@@ -111,3 +113,11 @@ def test_what_cannot_be_compared_is_said_in_one_line(folder: Path) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             ComparisonConfig(base, **options)
+
+
+def test_a_variant_changes_what_it_says_and_nothing_else() -> None:
+    variant = method("dcgan:loss=hinge:augment=true")
+    assert variant.options == {"family": "dcgan", "loss": "hinge", "augment": True}
+    assert variant.label == "DCGAN, loss=hinge, augment=true"
+    assert METHODS["dcgan"].options == {"family": "dcgan"}
+    assert file_name("compact:text_encoder=some/where") == "compact-text_encoder-some-where"
