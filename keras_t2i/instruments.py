@@ -56,7 +56,7 @@ def instruments_for(
         dataset: The images.
         features: A name or a file, see `keras_t2i.ImageFeatures.from_preset`; `"none"`; or `"auto"`: the packaged
             judge's own features for built-in data, else MobileNetV2 where Keras has its weights or can fetch them.
-        judge: `"retriever"`, or a preset of CLIP: see `keras_t2i.metrics.CLIPJudge.from_preset`.
+        judge: `"retriever"`; a preset of CLIP, see `keras_t2i.metrics.CLIPJudge.from_preset`; or `"none"`.
 
     Raises:
         ValueError: if features other than `"auto"`, or a judge, cannot be had.
@@ -69,9 +69,9 @@ def instruments_for(
     cached = None if found is None else CachedImageFeatures(found, cache_directory() / "features")
     text_image: Retriever | CLIPJudge | None = None
     if config.text_encoder != "none" and len(dataset.train_split.captions) > 1:
-        if judge != "retriever":
+        if judge not in ("retriever", "none"):
             text_image = CLIPJudge.from_preset(judge)
-        elif found is not None and dataset.train_split.num_images >= MIN_IMAGES:
+        elif judge == "retriever" and found is not None and dataset.train_split.num_images >= MIN_IMAGES:
             text_image = _retriever(dataset, found)
     return Instruments(attributes, cached, text_image)
 

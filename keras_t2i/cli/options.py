@@ -26,8 +26,8 @@ Features = Annotated[
 Judge = Annotated[
     str,
     typer.Option(
-        help="Judge of captions: **retriever**, trained on the real pairs once, or a preset of CLIP, for instance "
-        "clip_vit_base_patch32."
+        help="Judge of captions: **retriever**, trained on the real pairs once; a preset of CLIP, for instance "
+        "clip_vit_base_patch32; or none."
     ),
 ]
 CaptionColumn = Annotated[
