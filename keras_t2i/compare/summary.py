@@ -60,7 +60,7 @@ def summarize(config: ComparisonConfig, results: Mapping[tuple[str, int], Mappin
         )
     first: Mapping[str, Any] = finished[0] if finished else {}
     return {
-        "title": f"{len(methods)} methods on {config.base.data}",
+        "title": f"{len(methods)} methods on {os.path.basename(config.base.data)}",
         "created": date.today().isoformat(),
         "data": {
             "name": os.path.basename(config.base.data),
@@ -125,7 +125,7 @@ def _verdict(methods: list[dict[str, Any]], metric: Mapping[str, Any]) -> list[d
         return []
     best = ranked[0]
     spread = best["summary"][metric["key"]]
-    sentence = f"{best['label']}: {metric['label'].lower()} {_cell(spread, metric['unit'])}."
+    sentence = f"{best['label']}: {_within_a_sentence(metric['label'])} {_cell(spread, metric['unit'])}."
     if len(ranked) > 1:
         second, other = ranked[1], ranked[1]["summary"][metric["key"]]
         overlap = spread["low"] <= other["high"] and other["low"] <= spread["high"]
@@ -147,13 +147,13 @@ def _verdict(methods: list[dict[str, Any]], metric: Mapping[str, Any]) -> list[d
         priced = [row for row in pool if row["summary"].get(key)]
         if priced:
             winner = min(priced, key=lambda row: row["summary"][key]["mean"])
-            quality = _cell(winner["summary"][metric["key"]], metric["unit"])
+            quality = f"{_within_a_sentence(metric['label'])} {_cell(winner['summary'][metric['key']], metric['unit'])}"
             cost = _cell(winner["summary"][key], unit)
             verdict.append(
                 {
                     "question": question,
                     "answer": winner["name"],
-                    "sentence": f"{winner['label']}: {what} ({cost}), with {metric['label'].lower()} {quality}.",
+                    "sentence": f"{winner['label']}: {what} ({cost}), with {quality}.",
                 }
             )
     return verdict
@@ -180,6 +180,14 @@ def _number(value: float, unit: str) -> str:
     return f"{value:.3g} {unit}" if unit in ("ms", "MB") else f"{value:.3g}"
 
 
+def _within_a_sentence(label: str) -> str:
+    return label[:1].lower() + label[1:]
+
+
+def _seeds(config: ComparisonConfig) -> str:
+    return "one seed" if config.num_seeds == 1 else f"{config.num_seeds} seeds"
+
+
 def _states(runs: list[dict[str, Any]]) -> str:
     states = [run["status"] for run in runs]
     return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "not yet run"
@@ -190,8 +198,8 @@ def _notes(config: ComparisonConfig, first: Mapping[str, Any]) -> list[str]:
     numbers = first.get("metrics", {})
     budget = f"{config.minutes:g} minutes" if config.minutes is not None else f"{config.images:,} images"
     notes.append(
-        f"{budget} of training each, pictures and validation included; {config.num_seeds} seeds, one run after the "
-        "other, each in its own process. Means, with the lowest and the highest seed."
+        f"{budget} of training each, pictures and validation included; {_seeds(config)}, one run after the other, each "
+        "in its own process. Means, with the lowest and the highest seed."
     )
     if "features" in numbers:
         notes.append(
