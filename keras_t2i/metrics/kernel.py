@@ -38,6 +38,9 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray) -> KernelDistance:
     The interval is 1.96 jackknife standard errors to either side: each row of either set is left out in turn. It tells
     what another draw of images would change. Where the two distributions agree it is wider than need be.
 
+    The kernel grows with the length of the feature vectors: damage that changes it first one way and then the other, as
+    ever stronger blur does for some networks, need not raise the distance further. Read it together with coverage.
+
     Time grows with the square of the number of rows, memory does not.
 
     Args:

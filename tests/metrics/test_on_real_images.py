@@ -62,7 +62,7 @@ def flowers() -> dict[str, list[dict[str, float]]]:
         return features(read([row for row in rows[SIZE:] if row["class_name"] in ranked[:count]][:SIZE]))
 
     damaged = {
-        "blur": [features(blurred(images, radius)) for radius in (1, 3)],
+        "blur": [features(blurred(images, radius)) for radius in (1, 2)],
         "noise": [features(noisy(images, deviation)) for deviation in (20, 60)],
         "species": [of_species(count) for count in (3, 1)],
         "duplicates": [np.resize(candidates[: SIZE // divisor], candidates.shape) for divisor in (2, 8)],
