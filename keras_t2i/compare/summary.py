@@ -19,6 +19,8 @@ __all__ = ["markdown", "summarize"]
 _NEAR = 0.9
 """A method that reaches this part of the best one's quality is good enough to be weighed by its cost."""
 
+_SAME_COST = 0.05
+
 
 def summarize(config: ComparisonConfig, results: Mapping[tuple[str, int], Mapping[str, Any]]) -> dict[str, Any]:
     """Puts a comparison together, as `comparison.json` has it and `keras_t2i.report.render_comparison` draws it.
@@ -146,7 +148,9 @@ def _verdict(methods: list[dict[str, Any]], metric: Mapping[str, Any]) -> list[d
     ):
         priced = [row for row in pool if row["summary"].get(key)]
         if priced:
-            winner = min(priced, key=lambda row: row["summary"][key]["mean"])
+            # Costs this close are the same: then quality decides.
+            limit = (1 + _SAME_COST) * min(row["summary"][key]["mean"] for row in priced)
+            winner = next(row for row in priced if row["summary"][key]["mean"] <= limit)
             quality = f"{_within_a_sentence(metric['label'])} {_cell(winner['summary'][metric['key']], metric['unit'])}"
             cost = _cell(winner["summary"][key], unit)
             verdict.append(

@@ -75,3 +75,9 @@ def test_nothing_finished_has_no_verdict() -> None:
     found = comparison({})
     assert found["verdict"] == []
     assert "MLP GAN" in markdown(found)
+
+
+def test_equal_costs_are_decided_by_quality() -> None:
+    found = {("compact", 0): result("compact", all_attributes=0.2), ("dcgan", 0): result("dcgan", all_attributes=0.9)}
+    found["mlp", 0] = {**result("mlp", all_attributes=0.1), "resources": {"litert_ms": 1.98}}  # dcgan: 2.0
+    assert verdict(comparison(found))["Fastest"][0] == "dcgan"
