@@ -206,7 +206,7 @@ def test_says_where_a_run_that_diverged_stopped(tmp_path):
 
 
 def test_needs_a_limit(tmp_path):
-    with pytest.raises(ValueError, match="pass `epochs`, `minutes`, or both"):
+    with pytest.raises(ValueError, match="pass `epochs`, `minutes` or `steps`"):
         train(make_gan("mlp"), ShortEpochs(), tmp_path)
     with pytest.raises(ValueError, match="`epochs` must be at least 1; got 0"):
         train(make_gan("mlp"), ShortEpochs(), tmp_path, epochs=0)
