@@ -4,7 +4,7 @@ Command:  python examples/use_generated_images.py --run RUN --data shapes --outp
           python examples/use_generated_images.py --run RUN --data FLOWERS_FOLDER --features mobilenet_v2
 Needs:    a model trained on captioned images. Shapes are classed by their shape; the images of a folder by the first
           caption of each ("a photo of a rose"), the most frequent classes of them
-Cost:     about 8 minutes of one core for shapes, 5 for twenty kinds of flowers with image features
+Cost:     about 8 minutes of one core for shapes, 4 for twenty kinds of flowers with image features
 Result:   a Markdown table (and JSON beside `--output`): balanced accuracy on held-out real images, by what was trained
           on, over several draws of the few real images
 
