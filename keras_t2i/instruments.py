@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
@@ -118,10 +119,8 @@ def _retriever(dataset: CaptionedImages, features: ImageFeatures) -> Retriever:
     key.update(repr(captions).encode("utf-8", "surrogatepass"))
     path = cache_directory() / "judges" / f"{key.hexdigest()[:32]}.npz"
     if path.exists():
-        try:
+        with contextlib.suppress(ValueError):  # Of another release, or damaged: it can be made again.
             return Retriever.load(path, features)
-        except ValueError:  # Of another release, or damaged: it can be made again.
-            pass
     judge = Retriever(features)
     judge.fit(images, captions)
     try:

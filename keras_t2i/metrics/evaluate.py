@@ -35,7 +35,6 @@ class Evaluation:
         captions: The captions drawn.
         generated: uint8, shape `(num_captions, num_images, H, W, 3)`.
         real: The held-out images of these captions, uint8, shape `(num_captions, H, W, 3)`.
-        scores: How well each generated image fits its caption, shape `(num_captions, num_images)`, or `None`.
         nearest: The nearest training image of each first image of a caption, or `None`.
         training: The training images that `nearest` counts in, uint8.
     """
@@ -44,7 +43,6 @@ class Evaluation:
     captions: tuple[str, ...]
     generated: np.ndarray
     real: np.ndarray
-    scores: np.ndarray | None = None
     nearest: Memorization | None = None
     training: np.ndarray | None = None
 
@@ -130,7 +128,7 @@ def evaluate_model(
     result: dict[str, Any] = {"num_captions": len(captions), "num_images": len(generated)}
     if len(real) > 1:
         result["diversity"] = pairwise_distance(generated) / max(pairwise_distance(real), 1e-12)
-    nearest = training = scores = None
+    nearest = training = None
     if features is not None and min(len(real), len(generated)) >= _MIN_COMPARED:
         result |= compare_images(generated, real, features)
         if num_images > 1:
@@ -141,8 +139,6 @@ def evaluate_model(
             result["memorization"] = nearest.share
     if text_image is not None and len(set(captions)) > 1:
         result |= evaluate_text_image(text_image, generated, repeated, real, captions)
-        scores = np.sum(text_image.image_embeddings(generated) * text_image.text_embeddings(repeated), axis=1)
-        scores = scores.reshape(len(captions), num_images)
     if attributes is not None and split.labels is not None:
         names, labels = list(attributes.attributes), split.labels[numbers]
         result |= attribute_accuracy(attributes.predict(generated), np.repeat(labels, num_images, axis=0), names)
@@ -151,7 +147,7 @@ def evaluate_model(
         result |= _colors(generated, repeated, real, captions)
     if split is not dataset.train_split:
         result["discriminator_gap"] = _discriminator_gap(gan, dataset, seed)
-    return Evaluation(result, tuple(captions), by_caption, real, scores, nearest, training)
+    return Evaluation(result, tuple(captions), by_caption, real, nearest, training)
 
 
 def warnings_for(numbers: dict[str, Any]) -> list[str]:

@@ -94,7 +94,23 @@ class ClockedProgressBar(keras.callbacks.ProgbarLogger):
             print(f"Epoch {epoch + 1}, minute {self.state.seconds / 60:.1f} of {self.minutes:g}", flush=True)
 
 
-class TimeBudget(keras.callbacks.Callback):
+class _Budget(keras.callbacks.Callback):
+    """Stops `fit` at the end of the first batch after which it is used up."""
+
+    def __init__(self, state: TrainingState) -> None:
+        super().__init__()
+        self.state = state
+
+    @property
+    def used(self) -> bool:
+        raise NotImplementedError
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.used:
+            self.model.stop_training = True
+
+
+class TimeBudget(_Budget):
     """Stops `fit` at the end of the first batch past a budget, earlier processes of the same run included.
 
     Args:
@@ -106,22 +122,17 @@ class TimeBudget(keras.callbacks.Callback):
     """
 
     def __init__(self, minutes: float, state: TrainingState) -> None:
-        super().__init__()
+        super().__init__(state)
         if not minutes > 0:
             raise ValueError(f"`minutes` must be positive; got {minutes}.")
         self.minutes = minutes
-        self.state = state
 
     @property
     def used(self) -> bool:
         return self.state.seconds >= 60 * self.minutes
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if self.used:
-            self.model.stop_training = True
 
-
-class StepBudget(keras.callbacks.Callback):
+class StepBudget(_Budget):
     """Stops `fit` once a run has done so many steps, in all its processes.
 
     Args:
@@ -133,19 +144,14 @@ class StepBudget(keras.callbacks.Callback):
     """
 
     def __init__(self, steps: int, state: TrainingState) -> None:
-        super().__init__()
+        super().__init__(state)
         if steps < 1:
             raise ValueError(f"`steps` must be at least 1; got {steps}.")
         self.steps = steps
-        self.state = state
 
     @property
     def used(self) -> bool:
         return self.state.step >= self.steps
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if self.used:
-            self.model.stop_training = True
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
