@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["DiffAugment", "brightness", "contrast", "cutout", "saturation", "translation"]
+__all__ = ["CaptionAugmentation", "DiffAugment", "brightness", "contrast", "cutout", "saturation", "translation"]
 
 _PACKAGE = "keras_t2i"
 
@@ -103,6 +103,72 @@ class DiffAugment(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "policy": self.policy, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class CaptionAugmentation(keras.layers.Layer):
+    """Changes sentence embeddings at random in each step of training, for both networks alike.
+
+    `noise` teaches that a caption in other words means the same; `mixing` fills the space between captions; `dropout`
+    teaches the generator to draw without a caption, which `TextToImageGAN.generate(guidance=...)` starts from.
+
+    Reference:
+        Noise: Lafite (Zhou et al., 2022), arXiv:2111.13792. Mixing: mixup (Zhang et al., 2018), arXiv:1710.09412.
+        Differs: the real image keeps the larger part of a mixture. Dropout: Classifier-Free Diffusion Guidance (Ho and
+        Salimans, 2022), arXiv:2207.12598. Differs: the mean caption stands for none.
+
+    Args:
+        dropout: Share of captions replaced by the mean of the captions that the networks were adapted to.
+        noise: Standard deviation of normal noise, in units of the spread of these captions around their mean.
+        mixing: Largest share, below one half, of the batch's next caption that is mixed into each.
+        seed: Seed of the draws.
+
+    Call arguments:
+        sentence_embeddings: float32, shape `(B, D)`.
+        mean: Mean of the data set's embeddings, shape `(D,)`.
+        scale: One over their spread, a scalar.
+
+    Returns:
+        Sentence embeddings of the same shape.
+
+    Raises:
+        ValueError: if a share or the noise is out of range.
+    """
+
+    def __init__(
+        self, dropout: float = 0.0, noise: float = 0.0, mixing: float = 0.0, seed: int = 0, **kwargs: Any
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)
+        if not (0 <= dropout < 1 and noise >= 0 and 0 <= mixing < 0.5):
+            raise ValueError(
+                "`dropout` must be in [0, 1), `noise` at least 0 and `mixing` in [0, 0.5); "
+                f"got {dropout}, {noise} and {mixing}."
+            )
+        self.dropout = dropout
+        self.noise = noise
+        self.mixing = mixing
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, sentence_embeddings: Any, mean: Any, scale: Any) -> Any:
+        text, rows = sentence_embeddings, (ops.shape(sentence_embeddings)[0], 1)
+        if self.mixing:
+            share = keras.random.uniform(rows, 0.0, self.mixing, seed=self.seed_generator)
+            text = text + share * (ops.roll(text, 1, axis=0) - text)
+        if self.noise:
+            draws = keras.random.normal(ops.shape(text), stddev=self.noise, seed=self.seed_generator)
+            text = text + draws / scale
+        if self.dropout:
+            dropped = keras.random.uniform(rows, seed=self.seed_generator) < self.dropout
+            text = ops.where(dropped, ops.convert_to_tensor(mean)[None], text)
+        return text
+
+    def compute_output_shape(self, text_shape: Any, mean_shape: Any = None, scale_shape: Any = None) -> Any:
+        return text_shape
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("dropout", "noise", "mixing", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def _draw(images: Any, seed: keras.random.SeedGenerator, low: float, high: float) -> Any:

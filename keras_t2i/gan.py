@@ -11,16 +11,19 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i import losses, penalties
+from keras_t2i.augmentation import CaptionAugmentation
 from keras_t2i.averaging import update_average, warmed_up_decay
 from keras_t2i.batch import images_and_text
 from keras_t2i.guards import require_finite
 from keras_t2i.latents import latents_for
 from keras_t2i.networks.base import Discriminator, Generator
+from keras_t2i.sampling import Sampler, prompt_embeddings
 
-__all__ = ["TextToImageGAN"]
+__all__ = ["GeneratorTerm", "TextToImageGAN"]
 
-_CHUNK = 8
-"""Images in one call of the generator: fixed, so that pixels cannot depend on the caller's batch size."""
+GeneratorTerm = Callable[[tf.Tensor, dict[str, tf.Tensor]], tf.Tensor]
+"""A function of the generated images and of the batch they were generated for, whose value, a scalar, is added to the
+generator's loss. The batch holds `"images"`, `"latents"` and `"sentence_embeddings"`."""
 
 
 class TextToImageGAN(keras.Model):
@@ -68,6 +71,9 @@ class TextToImageGAN(keras.Model):
         self.ema_generator.set_weights(generator.get_weights())
         self.ema_generator.trainable = False
         self.seed_generator = keras.random.SeedGenerator(0)
+        self.sampler = Sampler(self.ema_generator)
+        self.conditioning_dropout = 0.0
+        self.card: dict[str, Any] = {}
         self.built = True
 
     @property
@@ -96,13 +102,14 @@ class TextToImageGAN(keras.Model):
         matching_weight: float = 0.5,
         contrastive_weight: float | None = None,
         augmentation: Callable[[tf.Tensor], tf.Tensor] | None = None,
-        generator_term: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+        caption_augmentation: CaptionAugmentation | None = None,
+        generator_terms: Sequence[GeneratorTerm] = (),
         ema_decay: float = 0.995,
         metrics: Sequence[keras.metrics.Metric] = (),
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        """Configures training.
+        """Configures training of the weights that are trainable now: freeze or add some before.
 
         Args:
             loss: An adversarial loss or its name: see `keras_t2i.losses`.
@@ -114,8 +121,10 @@ class TextToImageGAN(keras.Model):
             contrastive_weight: Weight of the contrastive term (`keras_t2i.losses.contrastive`) for both networks; by
                 default 0.5 where the discriminator has a `match` method, else 0.
             augmentation: A differentiable function applied to everything that the discriminator sees.
-            generator_term: A function of generated and real images of the same captions whose value, a scalar, is
-                added to the generator's loss, for instance `keras_t2i.losses.ContentStyle`.
+            caption_augmentation: Random changes to the sentence embeddings of each step. With its `dropout`, captions
+                can be followed more closely than in training, or avoided: see `generate`.
+            generator_terms: Further terms of the generator's loss (`GeneratorTerm`), for instance
+                `keras_t2i.losses.ContentStyle`.
             ema_decay: Decay of the averaged generator, which is the one used for images, evaluation and export.
             metrics: What `evaluate` and `fit(validation_data=...)` report beside the losses: metrics whose
                 `update_state` takes the batch and the images generated for it, as those of `keras_t2i.metrics`.
@@ -123,7 +132,8 @@ class TextToImageGAN(keras.Model):
             **kwargs: Passed to `keras.Model.compile`, for instance `steps_per_execution` and `run_eagerly`.
 
         Raises:
-            ValueError: for an unknown loss or penalty, or a `matching_weight` outside [0, 1].
+            ValueError: for an unknown loss or penalty, a `matching_weight` outside [0, 1], or augmentation of captions
+                that the networks read themselves.
         """
         if not 0 <= matching_weight <= 1:
             raise ValueError(f"`matching_weight` must be between 0 and 1; got {matching_weight}.")
@@ -133,6 +143,8 @@ class TextToImageGAN(keras.Model):
                 "`contrastive_weight` needs a discriminator with a `match` method; "
                 f"{type(self.discriminator).__name__} has none. Pass 0."
             )
+        if caption_augmentation is not None and self.generator.text_tower is not None:
+            raise ValueError("`caption_augmentation` changes sentence embeddings; these networks read token numbers.")
         if keras.config.dtype_policy().name == "mixed_float16":
             raise ValueError("mixed_float16 would need loss scaling for two optimizers; use mixed_bfloat16 instead.")
         super().compile(optimizer=None, loss=None, **kwargs)
@@ -141,7 +153,9 @@ class TextToImageGAN(keras.Model):
         self.matching_weight = matching_weight
         self.contrastive_weight = contrastive_weight if contrastive_weight is not None else 0.5 * can_match
         self.augmentation = augmentation
-        self.generator_term = generator_term
+        self.caption_augmentation = caption_augmentation
+        self.conditioning_dropout = caption_augmentation.dropout if caption_augmentation is not None else 0.0
+        self.generator_terms = list(generator_terms)
         self.ema_decay = ema_decay
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(6e-4, beta_1=0.0, beta_2=0.9)
@@ -160,6 +174,7 @@ class TextToImageGAN(keras.Model):
         """Keras' own `fit`. A `tf.data.Dataset` brings its order with it: there, `shuffle` is off by default."""
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # Keras' default is a warning.
+        self.discriminator.check_ready()
         return super().fit(x, *args, **kwargs)
 
     # -- training --------------------------------------------------------------------------------------------------
@@ -167,12 +182,16 @@ class TextToImageGAN(keras.Model):
     def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One update of both networks, each judged by the other as it was before the step."""
         images, text = images_and_text(data, self.text_encoder)
+        if self.caption_augmentation is not None:
+            text = self.caption_augmentation(text, self.generator.text_mean, self.generator.text_scale)
         latents = keras.random.normal((tf.shape(images)[0], self.generator.latent_dim), seed=self.seed_generator)
+        batch = {"images": images, "latents": latents, "sentence_embeddings": text}
         statistics = [*self.generator.non_trainable_weights, *self.discriminator.non_trainable_weights]
         statistics_before = [tf.identity(weight.value) for weight in statistics]
         with tf.GradientTape(persistent=True) as tape:
             generated = self.generator(latents, text, training=True)
             adversarial_loss, generator_loss, accuracy = self._adversarial_losses(images, generated, text, True)
+            generator_loss += sum(term(generated, batch) for term in self.generator_terms)
             penalty = self._penalty(images, tf.stop_gradient(generated), text)
             discriminator_loss = adversarial_loss + penalty
         discriminator_gradients = tape.gradient(discriminator_loss, self.discriminator.trainable_variables)
@@ -219,27 +238,16 @@ class TextToImageGAN(keras.Model):
             match, weight = self.discriminator.match, self.contrastive_weight
             discriminator_loss += weight * tf.reduce_mean(losses.contrastive(match(real_features, text), same))
             generator_loss += weight * tf.reduce_mean(losses.contrastive(match(fake_features, text), same))
-        if training and self.generator_term is not None:
-            generator_loss += self.generator_term(generated, images)
         preferred = tf.cast(real_logits > mismatched_logits, tf.float32)
         accuracy = tf.math.divide_no_nan(tf.reduce_sum(differs * preferred), tf.reduce_sum(differs))
         return discriminator_loss, generator_loss, accuracy
 
     def _penalty(self, images: tf.Tensor, generated: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
-        """The weighted sum of the penalties that are due at this step."""
-        step = tf.cast(self.discriminator_optimizer.iterations, tf.int64)
-
         def discriminator(images: tf.Tensor, text: tf.Tensor) -> tf.Tensor:
             return self.discriminator(self._augmented(images, True), text, training=True)
 
-        total = tf.zeros(())
-        for penalty in self.penalties:
-            total += tf.cond(
-                step % penalty.interval == 0,
-                lambda p=penalty: p.weight * p.interval * p(discriminator, images, generated, text),
-                lambda: 0.0,
-            )
-        return total
+        step = self.discriminator_optimizer.iterations
+        return penalties.due(self.penalties, step, discriminator, images, generated, text)
 
     def _augmented(self, images: tf.Tensor, training: bool) -> tf.Tensor:
         return self.augmentation(images) if training and self.augmentation is not None else images
@@ -264,6 +272,8 @@ class TextToImageGAN(keras.Model):
         num_images: int = 1,
         seed: int = 0,
         truncation: float = 1.0,
+        guidance: float = 1.0,
+        negative_prompt: str | None = None,
     ) -> np.ndarray:
         """Generates images from captions.
 
@@ -275,40 +285,29 @@ class TextToImageGAN(keras.Model):
             num_images: Images of each caption; those of one caption follow each other.
             seed: Seed of the noise.
             truncation: Factor on the noise: 1 for full variety, less for more typical images, 0 for one a caption.
+            guidance: How far to go from no caption, or from `negative_prompt`, to the caption: 1 arrives there, more
+                goes beyond. Unlike in diffusion models the step is taken once, between the embeddings.
+            negative_prompt: What to move away from where `guidance` is above 1, instead of from no caption.
 
         Returns:
             Images, uint8, shape `(len(prompts) * num_images, H, W, 3)`.
 
         Raises:
-            ValueError: if there is no caption, `truncation` is negative, or without a text encoder.
+            ValueError: if there is no caption, `truncation` is negative, without a text encoder, or where guidance is
+                asked of a model that was not trained with dropped captions.
         """
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         if not prompts or num_images < 1:
             raise ValueError(f"Nothing to generate: {len(prompts)} captions with `num_images={num_images}`.")
-        if self.text_encoder is None:
-            raise ValueError("This model has no `text_encoder`; use `generate_from_embeddings`.")
-        embeddings = np.repeat(self.text_encoder.encode(prompts), num_images, axis=0)
-        return self.generate_from_embeddings(embeddings, seed=seed, truncation=truncation)
+        embeddings = prompt_embeddings(self, prompts, guidance, negative_prompt)
+        return self.generate_from_embeddings(np.repeat(embeddings, num_images, axis=0), seed, truncation)
 
     def generate_from_embeddings(
         self, sentence_embeddings: np.ndarray, seed: int = 0, truncation: float = 1.0
     ) -> np.ndarray:
         """Generates one image, uint8, from each sentence embedding, by the same rule as `generate`."""
         embeddings = np.asarray(sentence_embeddings, np.float32)
-        latents = latents_for(seed, len(embeddings), self.generator.latent_dim, truncation)
-        if getattr(self, "_generate_chunk", None) is None:
-            self._generate_chunk = tf.function(self._to_uint8, reduce_retracing=True)
-        images = []
-        for start in range(0, len(embeddings), _CHUNK):
-            chunk = [array[start : start + _CHUNK] for array in (latents, embeddings)]
-            missing = _CHUNK - len(chunk[0])
-            padded = [np.pad(array, ((0, missing), (0, 0)), mode="edge") for array in chunk]
-            images.append(self._generate_chunk(*map(tf.constant, padded)).numpy()[: _CHUNK - missing])
-        return np.concatenate(images)
-
-    def _to_uint8(self, latents: tf.Tensor, sentence_embeddings: tf.Tensor) -> tf.Tensor:
-        images = self.ema_generator(latents, sentence_embeddings, training=False)
-        return tf.cast(tf.round(tf.clip_by_value((images + 1.0) * 127.5, 0.0, 255.0)), tf.uint8)
+        return self.sampler(latents_for(seed, len(embeddings), self.generator.latent_dim, truncation), embeddings)
 
     # -- files -----------------------------------------------------------------------------------------------------
 
@@ -316,17 +315,22 @@ class TextToImageGAN(keras.Model):
         """The two networks and what they are conditioned on; the text encoder is kept as a preset of its own."""
         names = ("generator", "discriminator")
         networks = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
-        return {"embedding_dim": self.embedding_dim, **networks}
+        return {"embedding_dim": self.embedding_dim, "conditioning_dropout": self.conditioning_dropout, **networks}
 
-    def save_to_preset(self, directory: str | os.PathLike[str], card: dict[str, Any] | None = None) -> None:
-        """Writes the whole model, text encoder included: see `keras_t2i.presets.loader.save`."""
+    def save_to_preset(
+        self, directory: str | os.PathLike[str], card: dict[str, Any] | None = None, dtype: str | None = None
+    ) -> None:
+        """Writes the whole model, in half the bytes with `dtype="float16"`: see `keras_t2i.presets.loader.save`."""
         from keras_t2i.presets import loader
 
-        loader.save(self, directory, card)
+        loader.save(self, directory, card, dtype)
 
     @classmethod
     def from_preset(cls, name: str | os.PathLike[str]) -> TextToImageGAN:
-        """Reads a model from a preset, a training run or a packaged name: see `keras_t2i.presets.loader.load`."""
+        """Reads a model from a preset, a training run, a packaged name, `hf://` or `kaggle://`.
+
+        See `keras_t2i.presets.loader.resolve` for the names, and `load` there.
+        """
         from keras_t2i.presets import loader
 
         return loader.load(cls, name)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-__all__ = ["MAGP", "R1", "R2", "WGANGP", "GradientPenalty", "get"]
+__all__ = ["MAGP", "R1", "R2", "WGANGP", "GradientPenalty", "due", "get"]
 
 _PACKAGE = "keras_t2i"
 Judge = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -169,3 +169,22 @@ def get(identifier: str | GradientPenalty | list[str | GradientPenalty] | None) 
             f"Unknown penalty {identifier!r}. Expected one of: {', '.join(_PENALTIES)}; a GradientPenalty, or None."
         )
     return [_PENALTIES[identifier]()]  # type: ignore[call-arg]
+
+
+def due(penalties: Sequence[GradientPenalty], step: Any, discriminator: Any, *inputs: tf.Tensor) -> tf.Tensor:
+    """The weighted sum of the penalties whose turn it is at a step: a scalar.
+
+    Args:
+        penalties: Each is computed every `interval` steps, with as many times its weight.
+        step: Steps done, an integer.
+        discriminator: A function of images and sentence embeddings that returns logits, shape `(B,)`.
+        *inputs: Real images, generated images and sentence embeddings.
+    """
+    step, total = tf.cast(step, tf.int64), tf.zeros(())
+    for penalty in penalties:
+        total += tf.cond(
+            step % penalty.interval == 0,
+            lambda p=penalty: p.weight * p.interval * p(discriminator, *inputs),
+            lambda: 0.0,
+        )
+    return total

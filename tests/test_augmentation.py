@@ -6,6 +6,7 @@ from checks import make_batch, one_line, tensors, tiny_gan
 
 from keras_t2i import augmentation, penalties
 from keras_t2i.augmentation import DiffAugment
+from keras_t2i.training.model_state import model_state
 
 NAMES = ("brightness", "saturation", "contrast", "translation", "cutout")
 SIZE = 32
@@ -160,3 +161,52 @@ def test_a_gan_trains_through_every_augmentation():
     history = gan.fit(tf.data.Dataset.from_tensors(make_batch()).repeat(2), shuffle=False, verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values())
     assert not np.array_equal(before, gan.generator.trainable_weights[0])
+
+
+MEAN, SCALE = np.linspace(-1, 1, 8).astype(np.float32), np.float32(4.0)
+
+
+def _captions(count=2000):
+    return tf.constant(np.random.default_rng(0).normal(size=(count, 8)).astype(np.float32))
+
+
+def test_dropped_captions_become_the_mean_and_the_others_stay():
+    text = _captions()
+    changed = augmentation.CaptionAugmentation(dropout=0.25)(text, MEAN, SCALE).numpy()
+    dropped = (changed == MEAN).all(axis=1)
+    assert 0.2 < dropped.mean() < 0.3
+    np.testing.assert_array_equal(changed[~dropped], text.numpy()[~dropped])
+
+
+def test_noise_is_in_units_of_the_spread_of_the_captions():
+    text = _captions()
+    moved = augmentation.CaptionAugmentation(noise=0.5)(text, MEAN, SCALE).numpy() - text.numpy()
+    np.testing.assert_allclose(moved.std(), 0.5 / SCALE, rtol=0.05)
+
+
+def test_a_mixture_lies_between_a_caption_and_the_next_and_nearer_to_its_own():
+    text = _captions()
+    mixed = augmentation.CaptionAugmentation(mixing=0.4)(text, MEAN, SCALE).numpy()
+    towards = np.roll(text, 1, axis=0) - text.numpy()
+    shares = ((mixed - text.numpy()) * towards).sum(axis=1) / (towards**2).sum(axis=1)
+    np.testing.assert_allclose(mixed, text.numpy() + shares[:, None] * towards, atol=1e-5)
+    assert -1e-6 <= shares.min() < 0.05
+    assert 0.35 < shares.max() <= 0.4
+
+
+@pytest.mark.parametrize("options", [{"dropout": 1.0}, {"noise": -0.1}, {"mixing": 0.5}])
+def test_impossible_caption_augmentation_is_refused(options):
+    with pytest.raises(ValueError, match="must be in") as error:
+        augmentation.CaptionAugmentation(**options)
+    one_line(error)
+
+
+def test_training_with_augmented_captions_reaches_both_networks_and_resumes_its_draws():
+    layer = augmentation.CaptionAugmentation(dropout=0.2, noise=0.1, mixing=0.2)
+    gan = tiny_gan("compact", caption_augmentation=layer)
+    state = layer.seed_generator.state
+    before = state.numpy().copy()
+    first = gan.train_step(tensors(make_batch(8)))
+    assert np.isfinite(float(first["generator_loss"]))
+    assert (state.numpy() != before).any()
+    assert any(variable is state for variable in model_state(gan).values())

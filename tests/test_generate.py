@@ -9,6 +9,7 @@ import pytest
 from checks import move_weights, one_line, tiny_gan
 from tiny_encoder import write_bert_preset
 
+from keras_t2i.augmentation import CaptionAugmentation
 from keras_t2i.gan import TextToImageGAN
 from keras_t2i.latents import latents_for
 from keras_t2i.text import TextEncoder
@@ -93,3 +94,39 @@ def test_without_an_encoder_captions_are_refused_and_embeddings_are_not() -> Non
 def test_any_string_is_a_caption(gan: TextToImageGAN) -> None:
     images = gan.generate(["", "\0", "s" * 100_000, "\ud83d", "红"])
     assert images.shape == (5, 32, 32, 3)
+
+
+@pytest.fixture(scope="module")
+def guidable(gan: TextToImageGAN, tmp_path_factory: pytest.TempPathFactory) -> TextToImageGAN:
+    """A model of the same weights that has been trained with dropped captions, and saved and loaded since."""
+    trained = tiny_gan("dcgan", gan.text_encoder, caption_augmentation=CaptionAugmentation(dropout=0.2))
+    for part in ("generator", "ema_generator"):
+        getattr(trained, part).set_weights(gan.generator.get_weights())
+    trained.adapt(PROMPTS)
+    directory = tmp_path_factory.mktemp("guided") / "preset"
+    trained.save_to_preset(directory)
+    return TextToImageGAN.from_preset(directory)
+
+
+def test_guidance_goes_from_no_caption_over_the_caption_and_beyond(guidable: TextToImageGAN) -> None:
+    plain, nothing, half, beyond = (
+        guidable.generate("a red star", num_images=2, guidance=guidance).astype(float)
+        for guidance in (1.0, 0.0, 0.5, 2.0)
+    )
+    np.testing.assert_array_equal(plain, guidable.generate("a red star", num_images=2))
+    np.testing.assert_array_equal(nothing, guidable.generate("a blue circle", num_images=2, guidance=0.0))
+    assert 0 < abs(half - nothing).mean() < abs(plain - nothing).mean() < abs(beyond - nothing).mean()
+
+
+def test_a_negative_prompt_is_where_guidance_starts_from(guidable: TextToImageGAN) -> None:
+    away = guidable.generate("a red star", guidance=2.0, negative_prompt="a blue circle")
+    assert (away != guidable.generate("a red star", guidance=2.0)).any()
+    start = guidable.generate("a red star", guidance=0.0, negative_prompt="a blue circle")
+    np.testing.assert_array_equal(start, guidable.generate("a blue circle"))
+
+
+@pytest.mark.parametrize("arguments", [{"guidance": 1.5}, {"negative_prompt": "a blue circle"}])
+def test_guidance_is_refused_where_captions_were_never_dropped(gan: TextToImageGAN, arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="CaptionAugmentation") as error:
+        gan.generate("a red star", **arguments)
+    one_line(error)

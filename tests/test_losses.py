@@ -159,7 +159,8 @@ def test_content_and_style_follow_their_formulas_whatever_the_scale_of_the_featu
         np.testing.assert_allclose(losses.perceptual_loss(*maps), np.mean(contents), rtol=1e-4)
         np.testing.assert_allclose(losses.gram_loss(*maps), np.mean(styles), rtol=1e-4)
     term = losses.ContentStyle(_RandomFeatures(), content_weight=0.3, style_weight=2.0)
-    np.testing.assert_allclose(term(generated, real), 0.3 * np.mean(contents) + 2.0 * np.mean(styles), rtol=1e-4)
+    expected = 0.3 * np.mean(contents) + 2.0 * np.mean(styles)
+    np.testing.assert_allclose(term(generated, {"images": real}), expected, rtol=1e-4)
 
 
 def test_style_forgets_where_and_content_does_not():
@@ -177,7 +178,7 @@ def test_descending_the_term_brings_images_closer_and_leaves_the_real_ones_alone
     def descend():
         with tf.GradientTape() as tape:
             tape.watch(real)
-            value = term(generated, real)
+            value = term(generated, {"images": real})
         to_generated, to_real = tape.gradient(value, [generated, real])
         assert to_real is None
         generated.assign_sub(20.0 * to_generated)
@@ -188,8 +189,19 @@ def test_descending_the_term_brings_images_closer_and_leaves_the_real_ones_alone
     assert values[-1] < 0.7 * values[0]
 
 
+def test_reconstruction_is_the_mean_absolute_difference_of_pixels():
+    generated, real = tf.Variable(_pictures(0)), _pictures(1)
+    with tf.GradientTape() as tape:
+        value = losses.Reconstruction(weight=3.0)(generated, {"images": real})
+    np.testing.assert_allclose(value, 3.0 * np.abs(generated.numpy() - np.asarray(real)).mean(), rtol=1e-5)
+    assert np.abs(tape.gradient(value, generated)).max() > 0
+
+
 @pytest.mark.parametrize("weights", [(-1.0, 1.0), (1.0, -0.5)])
 def test_negative_weights_are_refused(weights):
     with pytest.raises(ValueError, match="at least 0") as error:
         losses.ContentStyle(_RandomFeatures(), *weights)
+    one_line(error)
+    with pytest.raises(ValueError, match="at least 0") as error:
+        losses.Reconstruction(min(weights))
     one_line(error)

@@ -83,7 +83,7 @@ def run_generator(
 
 
 def _write_generator(gan: TextToImageGAN, directory: Path) -> dict[str, Any]:
-    generator = _float32_copy(gan.ema_generator, gan.embedding_dim)
+    generator = _float32_copy(gan.ema_generator)
     latents = keras.Input(batch_shape=(1, generator.latent_dim), name="latents")
     embeddings = keras.Input(batch_shape=(1, gan.embedding_dim), name="sentence_embeddings")
     outputs = {"images": generator(latents, embeddings, training=False)}
@@ -131,17 +131,14 @@ def _write_vocabulary(encoder: TextEncoder, directory: Path) -> dict[str, Any]:
     }
 
 
-def _float32_copy(generator: Generator, embedding_dim: int) -> Generator:
+def _float32_copy(generator: Generator) -> Generator:
     """The same generator in float32, whatever it was trained in: what every LiteRT runtime computes in."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        copy = type(generator).from_config({**generator.get_config(), "dtype": "float32"})
-        copy.build_for(embedding_dim)
+        return generator.copy(dtype="float32")
     finally:
         keras.config.set_dtype_policy(policy)
-    copy.set_weights(generator.get_weights())
-    return copy
 
 
 def _convert(model: keras.Model, path: Path) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def write(gan: TextToImageGAN, path: str | os.PathLike[str]) -> None:
             fn_output_signature=tf.TensorSpec((latent_dim,), tf.float32),
         )
         text = embed_text(prompts)["sentence_embeddings"]
-        return {"images": gan._to_uint8(latents * truncation[:, None], text)}
+        return {"images": gan.sampler.to_uint8(latents * truncation[:, None], text)}
 
     # A plain module, so that the weights and the tokenizer's tables are written, and nothing of Keras is. (Keras' own
     # ExportArchive writes the same graph, after tracing everything three times more.)

@@ -61,6 +61,20 @@ class _Network(keras.Model):
         standardized = (ops.cast(sentence_embeddings, "float32") - self.text_mean) * self.text_scale
         return ops.cast(standardized, self.compute_dtype)
 
+    def copy(self, **changes: Any) -> Any:
+        """A built network of the same form with the same weights; LoRA's adapters are merged into their kernels.
+
+        Args:
+            **changes: What is to differ in its configuration, for instance `dtype`.
+        """
+        copy = type(self).from_config({**self.get_config(), **changes})
+        copy.build_for(self.embedding_dim)
+        for ours, theirs in zip(self._flatten_layers(), copy._flatten_layers(), strict=True):
+            weights: dict[str, Any] = {}
+            ours.save_own_variables(weights)
+            theirs.load_own_variables(weights)
+        return copy
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "image_size": self.image_size, "vocabulary_size": self.vocabulary_size}
 
@@ -89,6 +103,14 @@ class Generator(_Network):
 
     def _input_shape(self) -> tuple[int | None, ...]:
         return (None, self.latent_dim)
+
+    def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
+        """What the blocks make of the same arguments as `call`'s, from coarse to fine, shapes `(B, ...)`.
+
+        The image is drawn from the last of them. Subclasses that leave it out cannot be held near a source generator by
+        `keras_t2i.transfer.correspondence`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not show the features of its blocks.")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "latent_dim": self.latent_dim}
@@ -123,6 +145,9 @@ class Discriminator(_Network):
         `TextToImageGAN.compile` possible.
         """
         raise NotImplementedError(f"{type(self).__name__} has no common space of images and captions to match in.")
+
+    def check_ready(self) -> None:
+        """Raises `ValueError` where something is missing without which it cannot be trained."""
 
     def call(self, images: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         return self.judge(self.extract(images, training=training), sentence_embeddings, training=training)

@@ -77,15 +77,20 @@ class CompactGenerator(Generator):
         self.full_size = _conv(max(1, self.widths[-1] // 2), name="full_size")
         self.to_image = _conv(3, scale=1.0, name="to_image")
 
-    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+    def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
         text = _leaky(self.to_text(self.standardized(sentence_embeddings)))
         joined = ops.concatenate([ops.cast(latents, text.dtype), text], axis=-1)
         style = _leaky(self.to_style(joined))
-        features = ops.reshape(self.to_features(joined), (-1, 4, 4, self.widths[0]))
+        maps = [ops.reshape(self.to_features(joined), (-1, 4, 4, self.widths[0]))]
         for block in self.blocks:
-            features = block(features, style)
+            features = block(maps[-1], style)
             if self.attention is not None and features.shape[1] == self.attention_at:
                 features = self.attention(features)
+            maps.append(features)
+        return maps
+
+    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+        features = self.features(latents, sentence_embeddings, training=training)[-1]
         features = self.full_size(self.upsample(_leaky(features)))
         images = self.to_image(_leaky(features))
         return ops.tanh(ops.cast(images, "float32"))
@@ -154,10 +159,18 @@ class CompactDiscriminator(Discriminator):
         self.project_text = layers.Dense(match_dim, name="project_text")
 
     def extract(self, images: Any, training: bool | None = None) -> Any:
-        features = self._attended(self.stem(images))
+        return self.summary(self.maps(images))
+
+    def maps(self, images: Any) -> list[Any]:
+        """What the blocks make of images, from half of their size down to 4x4, shapes `(B, H, W, widths[i])`."""
+        maps = [self._attended(self.stem(images))]
         for block in self.blocks:
-            features = self._attended(block(features))
-        return self.flatten(_leaky(self.head(_leaky(features))))
+            maps.append(self._attended(block(maps[-1])))
+        return maps
+
+    def summary(self, maps: list[Any]) -> Any:
+        """The features that are judged, from `maps`, shape `(B, 16 * head_width)`."""
+        return self.flatten(_leaky(self.head(_leaky(maps[-1]))))
 
     def _attended(self, features: Any) -> Any:
         if self.attention is None or features.shape[1] != self.attention_at:

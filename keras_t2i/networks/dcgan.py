@@ -103,17 +103,22 @@ class DCGANGenerator(Generator):
         self.attention = SelfAttention(spectral, name="attention") if self.attention_at else None
         self.to_image = _conv(3, 3, spectral=spectral, name="to_image")
 
-    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+    def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
         text = leaky(self.to_text(self.standardized(sentence_embeddings), training=training))
         joined = ops.concatenate([ops.cast(latents, text.dtype), text], axis=-1)
         features = self.to_features(joined, training=training)
         features = ops.reshape(features, (-1, 4, 4, self.to_features.units // 16))
-        features = ops.relu(self.normalizations[0](features, training=training))
+        maps = [ops.relu(self.normalizations[0](features, training=training))]
         for convolution, normalization in zip(self.convolutions, self.normalizations[1:], strict=True):
-            features = convolution(upsample(features), training=training)
+            features = convolution(upsample(maps[-1]), training=training)
             features = ops.relu(normalization(features, training=training))
             if self.attention is not None and features.shape[1] == self.attention_at:
                 features = self.attention(features, training=training)
+            maps.append(features)
+        return maps
+
+    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+        features = self.features(latents, sentence_embeddings, training=training)[-1]
         return ops.cast(ops.tanh(self.to_image(features, training=training)), "float32")
 
     def get_config(self) -> dict[str, Any]:

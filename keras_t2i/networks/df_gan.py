@@ -104,13 +104,17 @@ class DFGANGenerator(Generator):
         ]
         self.to_image = layers.Conv2D(3, 3, padding="same", name="to_image")
 
-    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+    def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
         features = self.to_features(latents)
         text = self.standardized(sentence_embeddings)
         condition = ops.concatenate([ops.cast(x, features.dtype) for x in (latents, text)], axis=-1)
-        features = ops.reshape(features, (-1, 4, 4, self.to_features.units // 16))
+        maps = [ops.reshape(features, (-1, 4, 4, self.to_features.units // 16))]
         for block in self.blocks:
-            features = block(features, condition)
+            maps.append(block(maps[-1], condition))
+        return maps
+
+    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+        features = self.features(latents, sentence_embeddings, training=training)[-1]
         return ops.cast(ops.tanh(self.to_image(leaky(features))), "float32")
 
     def get_config(self) -> dict[str, Any]:

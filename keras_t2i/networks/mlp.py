@@ -61,11 +61,16 @@ class MLPGenerator(Generator):
         self.hidden = [_dense(units, name=f"hidden_{i}") for i, units in enumerate(self.widths)]
         self.to_image = layers.Dense(image_size * image_size * 3, name="to_image")
 
-    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+    def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
         text = leaky(self.to_text(self.standardized(sentence_embeddings)))
-        features = ops.concatenate([ops.cast(latents, text.dtype), text], axis=-1)
+        features, found = ops.concatenate([ops.cast(latents, text.dtype), text], axis=-1), []
         for layer in self.hidden:
             features = leaky(layer(features))
+            found.append(features)
+        return found
+
+    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+        features = self.features(latents, sentence_embeddings, training=training)[-1]
         images = ops.reshape(self.to_image(features), (-1, self.image_size, self.image_size, 3))
         return ops.cast(ops.tanh(images), "float32")
 

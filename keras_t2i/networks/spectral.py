@@ -37,7 +37,8 @@ class _Spectral:
         fixed = ops.stop_gradient(matrix)
         left = _unit(ops.matmul(fixed, self.direction[:, None]))
         right = _unit(ops.matmul(ops.transpose(fixed), left))
-        if training:
+        # A frozen layer stays as it is in this too.
+        if training and self.trainable:  # type: ignore[attr-defined]
             self.direction.assign(right[:, 0])
         norm = ops.sum(left * ops.matmul(matrix, right))
         return kernel / ops.cast(norm, kernel.dtype)

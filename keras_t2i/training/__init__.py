@@ -2,6 +2,7 @@
 
 from keras_t2i.training.callbacks import (
     EpochLog,
+    EveryEpochs,
     Progress,
     SaveCheckpoints,
     SavePreset,
@@ -18,6 +19,7 @@ __all__ = [
     "Checkpoints",
     "DivergedError",
     "EpochLog",
+    "EveryEpochs",
     "ImageGrid",
     "Progress",
     "Samples",

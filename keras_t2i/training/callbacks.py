@@ -20,6 +20,7 @@ from keras_t2i.training.checkpoint import Checkpoints, TrainingState
 __all__ = [
     "ClockedProgressBar",
     "EpochLog",
+    "EveryEpochs",
     "Progress",
     "SaveCheckpoints",
     "SavePreset",
@@ -241,12 +242,47 @@ class EpochLog(keras.callbacks.Callback):
         now = {"epoch": epoch + 1, "step": self.state.step, "minutes": round(self.state.seconds / 60, 3)}
         rows.append({**now, **{name: float(value) for name, value in (logs or {}).items()}})
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, list(rows[-1]), extrasaction="ignore")
+        # The last epoch of a run, and those between two validations, lack some.
+        names = dict.fromkeys(name for row in rows for name in row)
+        writer = csv.DictWriter(text, list(names))
         writer.writeheader()
         writer.writerows(rows)
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
         temporary.replace(self.path)
+
+
+class EveryEpochs(keras.callbacks.Callback):
+    """Lets another callback know of every so many epochs only, and of the last one when training ends.
+
+    Args:
+        callback: One that acts at the end of epochs.
+        every: Epochs from one to the next.
+    """
+
+    def __init__(self, callback: keras.callbacks.Callback, every: int) -> None:
+        super().__init__()
+        self.callback = callback
+        self.every = every
+        self._last: tuple[int, dict[str, Any] | None] | None = None
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self.callback.set_model(model)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._last = (epoch, logs)
+        if (epoch + 1) % self.every == 0:
+            self._tell()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._tell()
+        self.callback.on_train_end(logs)
+
+    def _tell(self) -> None:
+        if self._last is not None:
+            self.callback.on_epoch_end(*self._last)
+            self._last = None
 
 
 class SavePreset(keras.callbacks.Callback):

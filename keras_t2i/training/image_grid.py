@@ -21,6 +21,7 @@ _GAP = 6
 _TEXT_WIDTH = 220
 _SMALLEST_CELL = 96
 _FONT_SIZE = 14
+_HEADING_HEIGHT = 22
 _SYSTEM_FONTS = ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf")
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 
@@ -94,7 +95,7 @@ class ImageGrid(keras.callbacks.Callback):
                 self._tensorboard.flush()
 
 
-def draw_grid(images: np.ndarray, captions: Sequence[str]) -> Image.Image:
+def draw_grid(images: np.ndarray, captions: Sequence[str], headings: Sequence[str] = ()) -> Image.Image:
     """Draws one row an image set, its caption to the left of it.
 
     Small images are enlarged by a whole factor, without smoothing, so that pixels stay what they are. A caption that is
@@ -103,12 +104,13 @@ def draw_grid(images: np.ndarray, captions: Sequence[str]) -> Image.Image:
     Args:
         images: uint8, shape `(num_captions, num_images, H, W, 3)`.
         captions: One caption a row.
+        headings: One word or two above each column, or none.
 
     Returns:
         The picture, RGB.
 
     Raises:
-        ValueError: if the number of captions differs from the number of rows.
+        ValueError: if the number of captions differs from the number of rows, or of headings from that of columns.
     """
     if images.ndim != 5 or images.dtype != np.uint8 or len(images) != len(captions):
         raise ValueError(
@@ -116,16 +118,22 @@ def draw_grid(images: np.ndarray, captions: Sequence[str]) -> Image.Image:
             f"{len(captions)} captions."
         )
     rows, columns, height, width, _ = images.shape
+    if len(headings) not in (0, columns):
+        raise ValueError(f"A grid needs one heading a column; got {len(headings)} headings for {columns} columns.")
     factor = max(1, -(-_SMALLEST_CELL // height))
     cell_height, cell_width = height * factor, width * factor
+    first_row = _GAP + (_HEADING_HEIGHT if headings else 0)
     size = (
         _TEXT_WIDTH + _GAP + columns * (cell_width + _GAP),
-        _GAP + rows * (cell_height + _GAP),
+        first_row + rows * (cell_height + _GAP),
     )
     picture = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(picture)
+    for column, heading in enumerate(headings):
+        middle = _TEXT_WIDTH + _GAP + column * (cell_width + _GAP) + cell_width // 2
+        draw.text((middle, first_row // 2), heading, fill=_INK, font=_font_for(heading), anchor="mm")
     for row, caption in enumerate(captions):
-        top = _GAP + row * (cell_height + _GAP)
+        top = first_row + row * (cell_height + _GAP)
         font = _font_for(caption)
         lines = _wrap(caption, draw, font, _TEXT_WIDTH - 2 * _GAP, cell_height)
         draw.multiline_text((_GAP, top + cell_height // 2), lines, fill=_INK, font=font, anchor="lm")

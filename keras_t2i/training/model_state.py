@@ -32,7 +32,9 @@ def model_state(gan: keras.Model) -> dict[str, keras.Variable]:
             raise ValueError(f"The model's {part} is not built and has no slots to save; pass it to `compile`.")
         groups[part] = owner.variables
     groups["random"] = [gan.seed_generator.state]
-    groups["state"] = _held_by([gan.loss_function, gan.penalties, gan.augmentation, gan.generator_term], set())
+    groups["state"] = _held_by(
+        [gan.loss_function, gan.penalties, gan.augmentation, gan.caption_augmentation, gan.generator_terms], set()
+    )
     groups["metrics"] = [variable for tracker in gan.trackers.values() for variable in tracker.variables]
     return {
         f"{group}/{position:04d}": variable

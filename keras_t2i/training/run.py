@@ -17,6 +17,7 @@ import tensorflow as tf
 from keras_t2i.training.callbacks import (
     ClockedProgressBar,
     EpochLog,
+    EveryEpochs,
     Progress,
     SaveCheckpoints,
     SavePreset,
@@ -36,6 +37,8 @@ __all__ = ["DivergedError", "make_deterministic", "train"]
 
 _ENDLESS = 1_000_000
 _GRID_ROWS = 8
+_REPORT_STEPS = 100
+"""Steps from one validation, grid and preset to the next, at least, where the epochs are not counted."""
 
 
 class DivergedError(ValueError):
@@ -61,7 +64,8 @@ def train(
 
     The directory holds `config.json`, `log.csv` (one line an epoch), `grids/epoch-0001.png` and so on (held-out
     captions beside what the model makes of them), `checkpoints/` and `preset/`, the model as it is after the last
-    epoch. A run killed at any moment and started again with the same arguments ends with the weights that the
+    epoch. Without `epochs`, small sets are validated and drawn once in a hundred steps, not after each of their short
+    epochs. A run killed at any moment and started again with the same arguments ends with the weights that the
     uninterrupted run would have had, to the last bit, on the same machine with as many threads, provided that
     `make_deterministic` was called at the start of each process where training runs on a GPU. The state of
     `callbacks` of yours is not kept.
@@ -119,6 +123,7 @@ def train(
         if state.step:
             _say(f"Continuing {run_dir}: {_progress(state)}.")
         first_epoch = state.step // epoch_steps
+        report_every = 1 if epochs is not None else -(-_REPORT_STEPS // epoch_steps)
         if epochs is None:
             epochs = _ENDLESS if steps is None else -(-steps // epoch_steps)
         for callback in callbacks:
@@ -131,16 +136,17 @@ def train(
             stop,
             *limits,
             *callbacks,
-            _image_grid(run_dir / "grids", dataset, board),
+            EveryEpochs(_image_grid(run_dir / "grids", dataset, board), report_every),
             *([] if board is None else [keras.callbacks.TensorBoard(board, write_graph=False)]),
             EpochLog(run_dir / "log.csv", state),
-            SavePreset(run_dir / "preset"),
+            EveryEpochs(SavePreset(run_dir / "preset"), report_every),
             SaveCheckpoints(checkpoints, state, epoch_steps, checkpoint_minutes, checkpoint_steps),
         ]
         if epochs == _ENDLESS and minutes is not None:
             everything.insert(0, ClockedProgressBar(minutes, state, verbose))
             verbose = 0
-        arguments = {"validation_data": dataset.validation, "shuffle": False, "verbose": verbose}
+        validation = {"validation_data": dataset.validation, "validation_freq": report_every}
+        arguments = {**validation, "shuffle": False, "verbose": verbose}
         try:
             if state.step % epoch_steps:
                 gan.fit(

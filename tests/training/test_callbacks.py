@@ -17,6 +17,7 @@ from training_script import EMBEDDING_DIM, ShortEpochs, TableEncoder, make_gan
 
 from keras_t2i.training import (
     Checkpoints,
+    EveryEpochs,
     ImageGrid,
     Progress,
     SaveCheckpoints,
@@ -95,6 +96,18 @@ def test_grid_refuses_what_it_cannot_draw():
         draw_grid(images(2, 2).astype(np.float32), ["a", "b"])
     with pytest.raises(ValueError, match="and 1 captions"):
         draw_grid(images(2, 2), ["a"])
+
+
+def test_grid_has_headings_where_they_are_asked_for():
+    plain, headed = (np.asarray(draw_grid(images(2, 2), ["a", "b"], heads)) for heads in ((), ("real", "drawn")))
+    added = len(headed) - len(plain)
+    np.testing.assert_array_equal(headed[added + 6 :], plain[6:])
+    left, right = np.split(headed[:added, 226:], 2, axis=1)
+    assert left.min() < 100  # Ink above each column,
+    assert right.min() < 100
+    assert headed[:added, :220].min() > 200  # and none above the captions.
+    with pytest.raises(ValueError, match="1 headings for 2 columns"):
+        draw_grid(images(2, 2), ["a", "b"], ["real"])
 
 
 def test_image_grid_repeats_captions_and_noise(tmp_path, gan):
@@ -215,3 +228,28 @@ def test_a_signal_ends_training_after_the_batch(gan, number):
         assert stop.received
     assert state.step in (3, 4)  # Python runs handlers between two of its instructions.
     assert signal.getsignal(number) is before
+
+
+class Ends(keras.callbacks.Callback):
+    """Notes the ends it is told of."""
+
+    def __init__(self):
+        super().__init__()
+        self.epochs = []
+        self.ended = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append(epoch)
+
+    def on_train_end(self, logs=None):
+        self.ended += 1
+
+
+@pytest.mark.parametrize(("epochs", "told"), [(6, [2, 5]), (7, [2, 5, 6]), (1, [0])])
+def test_every_so_many_epochs_and_the_last_are_passed_on(epochs, told):
+    inner = Ends()
+    callback = EveryEpochs(inner, 3)
+    for epoch in range(epochs):
+        callback.on_epoch_end(epoch)
+    callback.on_train_end()
+    assert (inner.epochs, inner.ended) == (told, 1)
