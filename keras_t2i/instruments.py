@@ -63,10 +63,10 @@ def instruments_for(
         ValueError: if features other than `"auto"`, or a judge, cannot be had.
     """
     attributes = None
-    if config.data in _JUDGES:
-        names, file = _JUDGES[config.data]
+    if config.domain in _JUDGES:
+        names, file = _JUDGES[config.domain]
         attributes = AttributeJudge.load(names, Path(__file__).parent / "presets" / f"{file}.npz")
-    found = image_features_for(features, attributes, f"{config.data}-judge")
+    found = image_features_for(features, attributes, f"{config.domain}-judge")
     cached = None if found is None else CachedImageFeatures(found, cache_directory() / "features")
     text_image: Retriever | CLIPJudge | None = None
     if config.text_encoder != "none" and len(dataset.train_split.captions) > 1:

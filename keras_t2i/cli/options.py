@@ -13,7 +13,9 @@ of_model = partial(typer.Option, rich_help_panel="Model")
 of_training = partial(typer.Option, rich_help_panel="Training")
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory made by **train**.")]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A run directory made by **train**, or a preset.")]
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A run directory made by **train**, a preset, or its name.")
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Directory to write to.")]
 NumImages = Annotated[int, typer.Option("--num-images", "-n", min=1, help="Images of each caption.")]
 Features = Annotated[

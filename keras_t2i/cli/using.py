@@ -1,20 +1,42 @@
-"""Commands that use a trained model: generate, export."""
+"""Commands that use a trained model: presets, generate, export."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from keras_t2i import runs
-from keras_t2i.cli.app import app, print_result
+from keras_t2i.cli.app import app, print_result, say
 from keras_t2i.cli.options import (
     Model,
     NumImages,
     Output,
     Seed,
 )
+
+
+@app.command()
+def presets() -> None:
+    """List the trained models inside the package: what each draws, its size, its quality and its license.
+
+    Their names stand for a MODEL in **generate** and **export**, and **train** can start from them. A directory that
+    save_to_preset has written, hf://USER/MODEL and kaggle://USER/MODEL/FRAMEWORK/VARIATION do so too.
+
+    `keras-t2i presets`
+    """
+
+    def listing() -> dict[str, Any]:
+        from keras_t2i.presets import describe, packaged_presets
+
+        found = {name: describe(name) for name in packaged_presets()}
+        for name, told in found.items():
+            facts = f"{told['image_size']} pixels", f"{told['bytes'] / 1e6:.1f} MB", told["quality"], told["license"]
+            say(f"{name}: {told['description'] or ''} {', '.join(filter(None, facts))}.")
+        return found
+
+    print_result(listing)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.data.caption_variants import Variants
 from keras_t2i.data.rows import SkippedRow
 
 __all__ = ["CaptionedImages", "Split"]
@@ -162,6 +164,37 @@ class CaptionedImages:
 
         validation = self.validation_split and encoded(self.validation_split)
         return replace(self, train_split=encoded(self.train_split), validation_split=validation)
+
+    def with_captions(self, *variants: Variants) -> CaptionedImages:
+        """Returns the same set with further captions to train on; call it before `encode`.
+
+        Each training image keeps its captions and gets those that the functions make of each of them, which follow from
+        the seed and the caption alone. Validation stays as it is.
+
+        Args:
+            *variants: Functions of a caption and a source of chance to further captions: `word_dropout`, `templates`
+                and `synonyms` of `keras_t2i.data` make such. Each is given the captions that were there before.
+
+        Raises:
+            ValueError: if the captions are already encoded.
+        """
+        split = self.train_split
+        if split.embeddings is not None:
+            raise ValueError("The captions are already encoded: call `with_captions` before `encode`.")
+        numbers = {caption: number for number, caption in enumerate(split.captions)}
+        further: list[tuple[int, ...]] = []
+        for caption in split.captions:
+            digest = hashlib.sha256(caption.encode("utf-8", "surrogatepass")).digest()
+            made: list[str] = []
+            for number, function in enumerate(variants):
+                random = np.random.default_rng([self.seed, number, int.from_bytes(digest[:8], "big")])
+                made += function(caption, random)
+            further.append(tuple(numbers.setdefault(text, len(numbers)) for text in made))
+        caption_ids = tuple(
+            tuple(dict.fromkeys([*ids, *itertools.chain.from_iterable(further[number] for number in ids)]))
+            for ids in split.caption_ids
+        )
+        return replace(self, train_split=replace(split, captions=tuple(numbers), caption_ids=caption_ids))
 
     def _train_batch(self, step: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         split = self.train_split

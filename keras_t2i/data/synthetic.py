@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.data.caption_variants import synonyms
 from keras_t2i.data.pipeline import CaptionedImages, Split
+from keras_t2i.data.shape_words import HELD_OUT_SYNONYMS, SHAPE_PARAPHRASES, SHAPE_SYNONYMS
 
 __all__ = [
     "ATTRIBUTES",
@@ -20,6 +22,7 @@ __all__ = [
     "render_shapes",
     "rendered_images",
     "shape_captions",
+    "shape_synonym_captions",
     "shapes",
     "variations",
 ]
@@ -83,6 +86,7 @@ def rendered_images(
     seed: int,
     num_images: int | None = None,
     horizontal_flip: bool = False,
+    training_captions_of: Callable[[np.ndarray], list[str]] | None = None,
 ) -> CaptionedImages:
     """Builds a data set of every combination of attributes from a function that draws them.
 
@@ -100,6 +104,7 @@ def rendered_images(
         num_images: Train on this many images that never change, of combinations drawn with `seed`; by default, on four
             images of every combination, drawn anew each time.
         horizontal_flip: Whether to mirror half of the training images.
+        training_captions_of: The same as `captions_of` for the training images, where those have others.
 
     Raises:
         ValueError: if `num_images` is below 1.
@@ -109,7 +114,9 @@ def rendered_images(
     combinations = np.asarray(list(itertools.product(*(range(len(words)) for words in attributes.values()))), np.int64)
     held_out = np.asarray([_is_held_out(labels, attributes) for labels in combinations])
 
-    def split(labels: np.ndarray, fixed: bool = False) -> Split:
+    def split(
+        labels: np.ndarray, captions_of: Callable[[np.ndarray], list[str]] = captions_of, fixed: bool = False
+    ) -> Split:
         captions: dict[str, int] = {}
         caption_ids = tuple(
             tuple(captions.setdefault(caption, len(captions)) for caption in captions_of(row)) for row in labels
@@ -123,12 +130,12 @@ def rendered_images(
 
         return Split(tuple(captions), caption_ids, load_images, labels)
 
-    trained = combinations[~held_out]
+    trained, training_captions_of = combinations[~held_out], training_captions_of or captions_of
     if num_images is None:
-        train_split = split(np.tile(trained, (_VARIATIONS, 1)))
+        train_split = split(np.tile(trained, (_VARIATIONS, 1)), training_captions_of)
     else:
         order = np.random.default_rng(seed).permutation(len(trained))
-        train_split = split(trained[np.resize(order, num_images)], fixed=True)
+        train_split = split(trained[np.resize(order, num_images)], training_captions_of, fixed=True)
     validation_split = split(combinations[held_out])
     return CaptionedImages(train_split, validation_split, image_size, batch_size, horizontal_flip, seed, name)
 
@@ -168,7 +175,46 @@ def shape_captions(labels: np.ndarray) -> list[str]:
     return phrased(labels, SHAPE_ATTRIBUTES, _PHRASINGS)
 
 
-def shapes(image_size: int = 64, batch_size: int = 32, seed: int = 0, num_images: int | None = None) -> CaptionedImages:
+def shape_synonym_captions(
+    labels: np.ndarray, replaced: str = "one", seed: int = 0
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Returns captions of shapes with words that no training caption has: `HELD_OUT_SYNONYMS`.
+
+    Args:
+        labels: The five attributes as positions in `SHAPE_ATTRIBUTES`, integers, shape `(N, 5)`; as a rule those of
+            `shapes().validation_split`, combinations never trained on.
+        replaced: `"one"` for five captions of each row, with another attribute's word replaced in each; `"all"` for
+            one caption with every word replaced.
+        seed: Seed of phrasings and synonyms.
+
+    Returns:
+        The captions; their labels, shape `(M, 5)`; and the attribute whose word was replaced, as a position in
+        `SHAPE_ATTRIBUTES` or -1 for all, shape `(M,)`. M is `5 N` or `N`.
+
+    Raises:
+        ValueError: if `replaced` is neither `"one"` nor `"all"`.
+    """
+    if replaced not in ("one", "all"):
+        raise ValueError(f"`replaced` must be 'one' or 'all'; got {replaced!r}.")
+    random = np.random.default_rng(seed)
+    which = range(len(SHAPE_ATTRIBUTES)) if replaced == "one" else (-1,)
+    captions: list[str] = []
+    for row in labels:
+        words = [values[int(label)] for values, label in zip(SHAPE_ATTRIBUTES.values(), row, strict=True)]
+        for attribute in which:
+            table = {word: HELD_OUT_SYNONYMS[word] for word in (words if attribute < 0 else [words[attribute]])}
+            caption = phrased(row, SHAPE_ATTRIBUTES, [_PHRASINGS[random.integers(len(_PHRASINGS))]])[0]
+            captions += synonyms(table, share=1.0)(caption, random)
+    return captions, np.repeat(labels, len(which), axis=0), np.tile(np.asarray(which, np.int64), len(labels))
+
+
+def shapes(
+    image_size: int = 64,
+    batch_size: int = 32,
+    seed: int = 0,
+    num_images: int | None = None,
+    paraphrase: bool = False,
+) -> CaptionedImages:
     """Builds the captioned shapes data set.
 
     8 shapes x 8 colors x 5 backgrounds x 5 positions x 2 sizes, in six phrasings. One combination in ten, chosen by a
@@ -181,15 +227,30 @@ def shapes(image_size: int = 64, batch_size: int = 32, seed: int = 0, num_images
         seed: Seed of order and variations.
         num_images: Train on this many images that never change, of combinations drawn with `seed`; by default, on all
             combinations, drawn anew each time.
+        paraphrase: Whether to train on more captions: `SHAPE_PARAPHRASES` beside the six phrasings, and each of these
+            14 once more with `SHAPE_SYNONYMS` in the place of half of its words. Validation stays the same.
 
     Raises:
         ValueError: if `image_size` is below 16, or `num_images` is below 1.
     """
     if image_size < 16:
         raise ValueError(f"Shapes need an `image_size` of at least 16 pixels; got {image_size}.")
-    return rendered_images(
-        "shapes", SHAPE_ATTRIBUTES, shape_captions, render_shapes, image_size, batch_size, seed, num_images
+    images = rendered_images(
+        "shapes",
+        SHAPE_ATTRIBUTES,
+        shape_captions,
+        render_shapes,
+        image_size,
+        batch_size,
+        seed,
+        num_images,
+        training_captions_of=_all_phrasings if paraphrase else None,
     )
+    return images.with_captions(synonyms(SHAPE_SYNONYMS)) if paraphrase else images
+
+
+def _all_phrasings(labels: np.ndarray) -> list[str]:
+    return shape_captions(labels) + phrased(labels, SHAPE_ATTRIBUTES, SHAPE_PARAPHRASES)
 
 
 def render_shapes(labels: tf.Tensor, seeds: tf.Tensor, image_size: int) -> tf.Tensor:

@@ -1,6 +1,6 @@
 """Names and files: the families with their recipes, and whole trained models in a directory."""
 
 from keras_t2i.presets.families import FAMILIES, Family, build_gan
-from keras_t2i.presets.loader import packaged_presets, resolve
+from keras_t2i.presets.loader import describe, packaged_presets, resolve
 
-__all__ = ["FAMILIES", "Family", "build_gan", "packaged_presets", "resolve"]
+__all__ = ["FAMILIES", "Family", "build_gan", "describe", "packaged_presets", "resolve"]

@@ -2,8 +2,22 @@
 
 from keras_t2i.text.base import CaptionEncoder
 from keras_t2i.text.cache import CachedTextEncoder
-from keras_t2i.text.encoder import TextEncoder
+from keras_t2i.text.encoder import PACKAGED_ENCODERS, TextEncoder
+from keras_t2i.text.new_words import with_words
+from keras_t2i.text.prompts import PROMPT_TEMPLATES, RankedTemplate, prompt_ensemble, search_templates
 from keras_t2i.text.tokens import TokenIds
 from keras_t2i.text.unconditional import Unconditional
 
-__all__ = ["CachedTextEncoder", "CaptionEncoder", "TextEncoder", "TokenIds", "Unconditional"]
+__all__ = [
+    "PACKAGED_ENCODERS",
+    "PROMPT_TEMPLATES",
+    "CachedTextEncoder",
+    "CaptionEncoder",
+    "RankedTemplate",
+    "TextEncoder",
+    "TokenIds",
+    "Unconditional",
+    "prompt_ensemble",
+    "search_templates",
+    "with_words",
+]

@@ -41,6 +41,8 @@ class CaptionEncoder(keras.Layer):
 
     vocabulary_size: int | None = None
     """Number of different tokens where the sentence embeddings are token numbers: see `TokenIds`."""
+    packaged_name: str | None = None
+    """Its name, where it is one of those that travel inside the package."""
 
     def __init__(self, preprocessor: Any, sequence_length: int, embedding_dim: int) -> None:
         super().__init__(name="text_encoder", dtype="float32", trainable=False)

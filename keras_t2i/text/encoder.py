@@ -17,7 +17,10 @@ from keras_t2i.text.base import CaptionEncoder, assets_of, check_sequence_length
 from keras_t2i.text.tokens import FROM_SCRATCH, PREPROCESSOR, TokenIds
 from keras_t2i.text.unconditional import MARKER, NO_CAPTIONS, Unconditional
 
-__all__ = ["TextEncoder"]
+__all__ = ["PACKAGED_ENCODERS", "TextEncoder"]
+
+PACKAGED_ENCODERS = ("caption_mini_en",)
+"""Names of the encoders that travel inside the package."""
 
 _PACKAGED = Path(__file__).resolve().parent.parent / "presets"
 _TOKENIZER_OF = "caption_mini_en"
@@ -61,7 +64,7 @@ class TextEncoder(CaptionEncoder):
         super().__init__(preprocessor, sequence_length, embedding_dim=int(_sequence(backbone.output).shape[-1]))
         backbone.trainable = False
         self.backbone = backbone
-        self._embedder = embedder
+        self.embedder = embedder
 
     @classmethod
     def from_preset(cls, name: str | Path, sequence_length: int = 32) -> CaptionEncoder:
@@ -77,9 +80,8 @@ class TextEncoder(CaptionEncoder):
         Raises:
             ValueError: if it cannot be loaded; the message lists what would work.
         """
-        packaged = _PACKAGED / str(name)
-        is_packaged = packaged.parent == _PACKAGED and (packaged / "config.json").is_file()
-        source = str(packaged if is_packaged else name)
+        is_packaged = str(name) in PACKAGED_ENCODERS
+        source = str(_PACKAGED / name if is_packaged else name)
         folder = Path(source)
         try:
             if str(name) == NO_CAPTIONS or (folder / MARKER).is_file():
@@ -96,7 +98,9 @@ class TextEncoder(CaptionEncoder):
                 f"The text encoder {str(name)!r} cannot be loaded ({reason}). Pass 'caption_mini_en', a directory with "
                 f"a KerasNLP preset, or, with a network connection, a name such as {', '.join(_KNOWN_TO_WORK)}."
             ) from error
-        return cls(backbone, preprocessor, sequence_length, embedder)
+        encoder = cls(backbone, preprocessor, sequence_length, embedder)
+        encoder.packaged_name = str(name) if is_packaged else None
+        return encoder
 
     def embed(self, token_ids: Any, padding_mask: Any) -> dict[str, Any]:
         """The part after the tokenizer, in `keras.ops` alone: what `__call__` returns, from token numbers."""
@@ -113,7 +117,7 @@ class TextEncoder(CaptionEncoder):
 
     @property
     def pooling(self) -> str:
-        return self._embedder[1]["pooling_mode"] if self._embedder else "mean"
+        return self.embedder[1]["pooling_mode"] if self.embedder else "mean"
 
     @cached_property
     def fingerprint(self) -> str:  # type: ignore[override]
@@ -130,8 +134,8 @@ class TextEncoder(CaptionEncoder):
     def save_to_preset(self, directory: str | Path) -> None:
         """Writes a KerasNLP preset that `from_preset`, and KerasNLP itself, can read."""
         directory = str(directory)
-        if self._embedder:
-            embedder_class, arguments = self._embedder
+        if self.embedder:
+            embedder_class, arguments = self.embedder
             embedder_class(backbone=self.backbone, preprocessor=self.preprocessor, **arguments).save_to_preset(
                 directory
             )

@@ -17,8 +17,8 @@ from tiny_encoder import write_bert_preset
 
 from keras_t2i import networks
 from keras_t2i.gan import TextToImageGAN
-from keras_t2i.presets import resolve
-from keras_t2i.presets.directory import CHECKSUMS, write_checksums
+from keras_t2i.presets import describe, resolve
+from keras_t2i.presets.directory import CHECKSUMS, verify, write_checksums
 from keras_t2i.text import TextEncoder
 
 PROMPTS = ["a red star", "a blue circle", "CAFÉ \0 star"]
@@ -203,3 +203,97 @@ def test_saving_replaces_a_preset_but_never_other_files(gan: TextToImageGAN, cop
         one_line(error)
     assert [path.name for path in mine.iterdir()] == ["holiday.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "file", "mine"]
+
+
+def test_float16_takes_fewer_bytes_and_one_gray_level_at_most(gan: TextToImageGAN, tmp_path: Path) -> None:
+    for name, dtype in (("whole", None), ("half", "float16")):
+        gan.save_to_preset(tmp_path / name, card={}, dtype=dtype)
+    loaded = TextToImageGAN.from_preset(tmp_path / "half")
+    assert {weight.dtype for weight in loaded.weights} == {weight.dtype for weight in gan.weights}
+    for name in ("generator", "ema_generator", "discriminator"):
+        for before, after in zip(getattr(gan, name).weights, getattr(loaded, name).weights, strict=True):
+            exact = before.numpy()
+            expected = exact.astype(np.float16).astype(np.float32) if exact.dtype == np.float32 else exact
+            np.testing.assert_array_equal(after.numpy(), expected)
+    pixels = [model.generate(PROMPTS, seed=5).astype(int) for model in (gan, loaded)]
+    assert np.abs(pixels[0] - pixels[1]).max() <= 1
+    # Saved again, nothing is lost a second time.
+    loaded.save_to_preset(tmp_path / "again", dtype="float16")
+    for half in (tmp_path / "half").glob("*.h5"):
+        assert half.read_bytes() == (tmp_path / "again" / half.name).read_bytes()
+        assert half.stat().st_size < (tmp_path / "whole" / half.name).stat().st_size
+
+
+def test_float16_that_cannot_hold_a_weight_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    gan = tiny_gan("mlp")
+    gan.discriminator.trainable_weights[0].assign(gan.discriminator.trainable_weights[0] + 70_000.0)
+    with pytest.raises(ValueError, match=r"discriminator.weights.h5 has numbers that float16 cannot hold") as error:
+        gan.save_to_preset(tmp_path / "preset", dtype="float16")
+    one_line(error)
+    with pytest.raises(ValueError, match="got dtype 'int8'") as error:
+        gan.save_to_preset(tmp_path / "preset", dtype="int8")
+    one_line(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def with_packaged_encoder(text_encoder: TextEncoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("loader") / "shapes"
+    tiny_gan("mlp", text_encoder).save_to_preset(directory, card={"license": "CC0-1.0"})
+    return directory
+
+
+def test_the_packaged_text_encoder_is_named_and_not_copied(
+    with_packaged_encoder: Path, text_encoder: TextEncoder, tmp_path: Path
+) -> None:
+    assert not (with_packaged_encoder / "text_encoder").exists()
+    loaded = TextToImageGAN.from_preset(with_packaged_encoder)
+    assert loaded.text_encoder.fingerprint == text_encoder.fingerprint
+    assert loaded.text_encoder.sequence_length == 16
+    loaded.save_to_preset(tmp_path / "again")  # The name survives a round trip.
+    assert not (tmp_path / "again" / "text_encoder").exists()
+
+
+def test_a_preset_of_the_first_format_still_loads(
+    with_packaged_encoder: Path, text_encoder: TextEncoder, tmp_path: Path
+) -> None:
+    old = shutil.copytree(with_packaged_encoder, tmp_path / "old")
+    text_encoder.save_to_preset(old / "text_encoder")
+    (old / "README.md").unlink()
+
+    def as_it_was(config: dict) -> None:
+        config["format"] = "keras_t2i preset 1"
+        del config["text_encoder"], config["conditioning_dropout"]
+
+    change_config(old, as_it_was)
+    models = [TextToImageGAN.from_preset(directory) for directory in (old, with_packaged_encoder)]
+    np.testing.assert_array_equal(*[model.generate(PROMPTS) for model in models])
+
+
+@pytest.mark.parametrize("name", ["hf://somebody/encoder", "bert_tiny_en_uncased", "../caption_mini_en", ["x"], 3])
+def test_a_preset_cannot_name_text_encoders_of_others(
+    name: object, with_packaged_encoder: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(with_packaged_encoder, tmp_path / "copy")
+    change_config(copy, lambda config: config.update(text_encoder=name))
+    with pytest.raises(ValueError, match="names a text encoder that is not in this release") as error:
+        TextToImageGAN.from_preset(copy)
+    one_line(error)
+
+
+def test_another_packaged_text_encoder_than_in_training_is_refused(with_packaged_encoder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(with_packaged_encoder, tmp_path / "copy")
+    change_config(copy, lambda config: config.update(text_encoder_fingerprint="0" * 64))
+    with pytest.raises(ValueError, match=r"not the one .* trained with \(keras_t2i .* has it\)") as error:
+        TextToImageGAN.from_preset(copy)
+    one_line(error)
+
+
+def test_a_preset_says_what_it_is(with_packaged_encoder: Path) -> None:
+    verify(with_packaged_encoder)
+    told = describe(with_packaged_encoder)
+    size = sum(path.stat().st_size for path in with_packaged_encoder.iterdir())
+    assert told == {"description": None, "image_size": 32, "bytes": size, "quality": None, "license": "CC0-1.0"}
+    readme = (with_packaged_encoder / "README.md").read_text()
+    assert "# shapes\n" in readme
+    assert "caption_mini_en" in readme

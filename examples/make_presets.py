@@ -1,0 +1,165 @@
+"""Turns a training run into a preset that ships with the package: float16, a model card, measured quality.
+
+Command:  python examples/make_presets.py RUN shapes_64
+          python examples/make_presets.py RUN emoji_64
+          python examples/make_presets.py RUN NAME --card CARD.json --output DIRECTORY
+Needs:    a run made by `keras-t2i train` or `finetune`, its data where they were, and for emoji_64 the weights of
+          MobileNetV2 (`--features FILE`, where Keras cannot fetch them)
+Cost:     1 to 3 minutes of one core, for measuring
+Result:   the preset's directory, of at most 8 MB, in the package (or OUTPUT/NAME), and what `keras-t2i presets` says of
+          it, as JSON. What was measured is measured on the weights that ship, in float16. `--card` takes JSON with
+          further keys of the card, or others than those below; its `quality` is added to what is measured here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import keras_t2i
+from keras_t2i import TextToImageGAN, runs
+from keras_t2i.data import shape_synonym_captions
+from keras_t2i.instruments import instruments_for
+from keras_t2i.metrics import described
+from keras_t2i.presets import describe
+from keras_t2i.report.values import format_value
+from keras_t2i.runs import RunConfig
+
+PACKAGED = Path(keras_t2i.__file__).parent / "presets"
+MOST_BYTES = 8_000_000
+MEASURED = ("all_attributes", "r_precision", "color_accuracy", "kernel_distance", "coverage", "diversity")
+"""Of what is measured, what the card tells; the first of them that there is goes into the list of presets."""
+
+CARDS: dict[str, dict[str, str]] = {
+    "shapes_64": {
+        "description": "Draws one colored shape on a colored background, in the size and place that are asked for.",
+        "caption": "a large red star in the center on a white background",
+        "training_data": "Shapes rendered by keras_t2i itself (`keras_t2i.data.shapes`): 8 shapes, 8 colors, 5 "
+        "backgrounds, 5 positions, 2 sizes. One combination in ten is held out of training.",
+        "credit": "The text encoder, caption_mini_en, was distilled from all-MiniLM-L6-v2 (Apache-2.0).",
+        "limits": "One shape, these words and their synonyms; anything else is drawn as the nearest of them. English.",
+    },
+    "emoji_64": {
+        "description": "Draws emoji from their names, on a white background.",
+        "caption": "a red apple",
+        "training_data": "Noto Emoji, without skin tones, each drawing with its Unicode name and keywords.",
+        "credit": "Artwork of the training images: Noto Emoji, copyright Google LLC, SIL Open Font License 1.1 and "
+        "Apache-2.0. The text encoder, caption_mini_en, was distilled from all-MiniLM-L6-v2 (Apache-2.0).",
+        "limits": "Things that Noto Emoji has. Names it has not seen give the right kind of thing at best. Fine detail "
+        "is blurred. English.",
+    },
+}
+
+
+def command_of(config: RunConfig, minutes: float) -> str:
+    """The command that repeats a run: what differs from the defaults, and folders by their last name."""
+    given = {
+        field.name: getattr(config, field.name)
+        for field in fields(config)
+        if field.name != "data" and getattr(config, field.name) != field.default
+    }
+    parts = ["keras-t2i", "train", Path(config.data).name, "--output", "RUN", "--minutes", f"{minutes:.0f}"]
+    if config.strategy is not None:
+        given.pop("family", None)
+        parts[1:3] = ["finetune", Path(str(given.pop("start_from"))).name, Path(config.data).name]
+    for name, value in given.items():
+        option = f"--{name.replace('_', '-')}"
+        value = Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+        parts += [option] if value is True else [option, str(value)]
+    return " ".join(parts)
+
+
+def quality_of(numbers: dict[str, Any]) -> dict[str, str]:
+    """What the card tells of what was measured, by its label, with what the judge says of real images."""
+    quality = {}
+    for term in described({key: value for key, value in numbers.items() if key in MEASURED or "on_real" in key}):
+        label = f"{term['label']}, on {numbers['num_captions']} held-out captions"
+        if term["key"] == "kernel_distance":
+            label += f" ({numbers['features']} features)"
+        on_real = "" if term["on_real"] is None else f" (real images: {format_value(term['on_real'], term['unit'])})"
+        quality[label] = format_value(term["value"], term["unit"]) + on_real
+    return quality
+
+
+def quality_with_synonyms(gan: TextToImageGAN, config: RunConfig) -> dict[str, str]:
+    """How often all attributes of a shape are right where captions have words that no training caption has."""
+    dataset = config.dataset()
+    judge = instruments_for(config, dataset, features="none", judge="none").attributes
+    assert dataset.validation_split is not None  # Rendered images always have one.
+    quality = {}
+    for replaced in ("one", "all"):
+        captions, labels, _ = shape_synonym_captions(dataset.validation_split.labels, replaced)
+        right = (judge.predict(gan.generate(captions)) == labels).all(axis=1)
+        words = "one word" if replaced == "one" else "every word"
+        label = f"All attributes right, {words} replaced by a synonym never trained on, {len(right)} captions"
+        quality[label] = format_value(right.mean(), "share")
+    return quality
+
+
+def progress_of(run: Path) -> dict[str, float]:
+    """Steps and minutes at the end of the last epoch, which is when the run's preset was saved."""
+    with open(run / "log.csv", encoding="utf-8") as file:
+        last = list(csv.DictReader(file))[-1]
+    return {"steps": int(last["step"]), "minutes": round(float(last["minutes"]))}
+
+
+def make_preset(
+    run: Path, name: str, output: Path, card: dict[str, Any], features: str = "auto", judge: str = "retriever"
+) -> dict[str, Any]:
+    """Writes the preset of a run; returns what `keras_t2i.presets.describe` says of it.
+
+    Args:
+        run: The run.
+        name: The preset's name.
+        output: Where its directory goes.
+        card: Keys of the card, over those in `CARDS`.
+        features: Image features to measure in, see `keras_t2i.runs.evaluate`.
+        judge: Judge of captions, likewise.
+
+    Raises:
+        ValueError: if the run has no preset, or the result is larger than 8 MB.
+    """
+    config = RunConfig.read(run)
+    gan = TextToImageGAN.from_preset(run)
+    progress = progress_of(run)
+    facts = {"family": config.family, "data": Path(config.data).name, "training": progress}
+    texts = {"license": "Apache-2.0", "command": command_of(config, progress["minutes"]), **CARDS.get(name, {})}
+    with tempfile.TemporaryDirectory() as place:
+        # Measured is what ships: a run whose preset has the rounded weights.
+        shutil.copyfile(run / "config.json", Path(place) / "config.json")
+        gan.save_to_preset(Path(place) / "preset", card=facts, dtype="float16")
+        numbers = runs.evaluate(Path(place), features=features, judge=judge)
+        gan = TextToImageGAN.from_preset(place)
+    synonyms = quality_with_synonyms(gan, config) if config.domain == "shapes" else {}
+    quality = {**quality_of(numbers), **synonyms, **card.get("quality", {})}
+    gan.save_to_preset(output / name, card={**facts, **texts, **card, "quality": quality}, dtype="float16")
+    told = describe(output / name)
+    if told["bytes"] > MOST_BYTES:
+        raise ValueError(
+            f"{output / name} has {told['bytes']:,} bytes; at most {MOST_BYTES:,} ship. Train a smaller one."
+        )
+    return {**told, "warnings": numbers["warnings"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--card", type=Path, help="JSON with further keys of the card")
+    parser.add_argument("--output", type=Path, default=PACKAGED)
+    parser.add_argument("--features", default="auto")
+    parser.add_argument("--judge", default="retriever")
+    arguments = parser.parse_args()
+    card = json.loads(arguments.card.read_text(encoding="utf-8")) if arguments.card else {}
+    made = make_preset(arguments.run, arguments.name, arguments.output, card, arguments.features, arguments.judge)
+    print(json.dumps(made, indent=2))
+
+
+if __name__ == "__main__":
+    main()
