@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from keras_t2i import augmentation, data, export, losses, metrics, networks, penalties, presets, text, training
+    from keras_t2i import (
+        augmentation,
+        data,
+        export,
+        feature_losses,
+        losses,
+        metrics,
+        networks,
+        penalties,
+        presets,
+        text,
+        training,
+        transfer,
+    )
     from keras_t2i.gan import TextToImageGAN
     from keras_t2i.image_features import ImageFeatures
     from keras_t2i.text import TextEncoder
@@ -21,6 +34,7 @@ __all__ = [
     "augmentation",
     "data",
     "export",
+    "feature_losses",
     "losses",
     "metrics",
     "networks",
@@ -28,6 +42,7 @@ __all__ = [
     "presets",
     "text",
     "training",
+    "transfer",
 ]
 
 _CLASSES = {

@@ -6,6 +6,7 @@ Nothing heavy is imported before a function needs it, so that `keras-t2i --help`
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,7 +15,9 @@ from typing import Any
 
 from keras_t2i.config import RunConfig
 
-__all__ = ["RunConfig", "evaluate", "evaluate_folders", "export", "generate", "train"]
+__all__ = ["RunConfig", "evaluate", "evaluate_folders", "export", "finetune", "generate", "train"]
+
+_ADAPTERS = "adapters.safetensors"
 
 
 def train(
@@ -28,17 +31,22 @@ def train(
 ) -> dict[str, Any]:
     """Trains a model, or goes on training it, with embeddings computed once: see `keras_t2i.training.train`.
 
+    With a strategy to transfer, a table of what is trained goes to stderr first.
+
     Returns:
-        `steps` and `minutes` so far, the number of `skipped_rows`, and where `run`, `grids` and `preset` are.
+        `steps` and `minutes` so far, the number of `skipped_rows`, and where `run`, `grids` and `preset` are; with LoRA
+        the `adapters` too.
 
     Raises:
         ValueError: for a configuration that cannot be trained.
         OSError: if the directory cannot be written.
     """
-    from keras_t2i import training
+    from keras_t2i import strategies, training, transfer
 
     training.make_deterministic()
     gan, dataset = config.prepare()
+    if config.strategy is not None:
+        print(transfer.Plan.of(gan, config.strategy).summary(), file=sys.stderr, flush=True)
     state = training.train(
         gan,
         dataset,
@@ -49,7 +57,7 @@ def train(
         tensorboard=tensorboard,
         verbose=verbose,
     )
-    return {
+    result = {
         "run": str(run_dir),
         "steps": state.step,
         "minutes": round(state.seconds / 60, 2),
@@ -57,6 +65,46 @@ def train(
         "grids": str(run_dir / "grids"),
         "preset": str(run_dir / "preset"),
     }
+    if config.strategy is not None and "lora" in dict(strategies.parse(config.strategy)):
+        transfer.save_adapters(gan, run_dir / _ADAPTERS)
+        result["adapters"] = str(run_dir / _ADAPTERS)
+    return result
+
+
+def finetune(
+    start_from: str,
+    data: str,
+    run_dir: Path,
+    strategy: str = "full",
+    *,
+    minutes: float | None = None,
+    epochs: int | None = None,
+    tensorboard: bool = False,
+    verbose: int | str = "auto",
+    **options: Any,
+) -> dict[str, Any]:
+    """Fine-tunes a trained model on other images: `train` with the configuration that `RunConfig.finetuning` makes.
+
+    Args:
+        start_from: A preset or a run: see `keras_t2i.presets.resolve`.
+        data: What to train on, see `RunConfig`.
+        run_dir: The run directory; a run in it is resumed.
+        strategy: What is trained, and how: see `keras_t2i.strategies.parse`.
+        minutes: Minutes to train, over all starts.
+        epochs: Epochs to train, likewise.
+        tensorboard: As for `train`.
+        verbose: As for `train`.
+        **options: Further fields of `RunConfig`.
+
+    Returns:
+        As `train`.
+
+    Raises:
+        ValueError: for a configuration that cannot be trained.
+        OSError: if the directory cannot be written.
+    """
+    config = RunConfig.finetuning(start_from, data, strategy, **options)
+    return train(config, run_dir, minutes=minutes, epochs=epochs, tensorboard=tensorboard, verbose=verbose)
 
 
 def evaluate(

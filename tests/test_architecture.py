@@ -13,7 +13,19 @@ PACKAGE = Path(__file__).resolve().parent.parent / "keras_t2i"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES = 350
 
-LAYER_0 = {"losses", "penalties", "augmentation", "networks", "guards", "latents", "batch", "averaging"}
+LAYER_0 = {
+    "losses",
+    "feature_losses",
+    "penalties",
+    "augmentation",
+    "networks",
+    "guards",
+    "latents",
+    "batch",
+    "averaging",
+    "sampling",
+    "user_cache",
+}
 MAY_IMPORT: dict[str, set[str]] = {
     # Layer 0: nothing of ours but their own folder.
     **{room: set() for room in LAYER_0},
@@ -26,14 +38,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Layer 3 acts on a given model; the table of families and the one gate for files lie here.
     "presets": LAYER_0 | {"gan", "text", "presets"},
     "export": {"presets.directory"},
+    "transfer": LAYER_0 | {"data", "gan", "text"},
+    "strategies": {"data", "gan", "transfer"},
     # Layer 4 builds by name.
-    "config": LAYER_0 | {"data", "text", "image_features", "gan", "presets"},
+    "config": LAYER_0 | {"data", "text", "image_features", "gan", "presets", "strategies"},
     "instruments": {"config", "data", "image_features", "metrics"},
-    "runs": LAYER_0 | {"config", "instruments", "data", "image_features", "metrics", "gan", "training", "export"},
+    "runs": LAYER_0
+    | {"config", "instruments", "data", "image_features", "metrics", "gan", "training", "export"}
+    | {"strategies", "transfer"},
     "run_report": {"config", "instruments", "metrics", "gan", "report"},
-    "compare": {"config", "instruments", "metrics", "training", "report"},
-    "quickstart": LAYER_0 | {"gan", "export", "runs"},
-    "cli": {"config", "compare", "data", "quickstart", "runs", "run_report"},
+    "compare": {"config", "instruments", "strategies", "metrics", "training", "report"},
+    "quickstart": LAYER_0 | {"data", "gan", "export", "runs", "training"},
+    "cli": {"config", "compare", "data", "presets", "quickstart", "runs", "run_report", "strategies"},
     "__main__": {"cli"},
 }
 BUILDERS = {"cli", "compare", "config", "instruments", "quickstart", "run_report", "runs", "__main__"}

@@ -18,7 +18,7 @@ from tiny_image_networks import write_inception_like_graph
 
 from keras_t2i import TextToImageGAN, losses, penalties
 from keras_t2i.config import RunConfig
-from keras_t2i.presets import FAMILIES
+from keras_t2i.presets import FAMILIES, packaged_presets
 
 CAPTIONS = ("picture number 3", "something else, ähnlich")
 
@@ -194,34 +194,37 @@ def test_data_check_prints_a_report_and_draws_a_sheet(place: Path) -> None:
     assert pixels(place / "sheets" / "sheet.png").shape[1] > 300
 
 
-def test_quickstart_tells_the_whole_story(place: Path) -> None:
-    """In a process of its own, as users start it: training, judging, drawing, both exports, LiteRT."""
+@pytest.mark.skipif(not packaged_presets(), reason="a development tree without the trained presets")
+def test_quickstart_starts_from_the_packaged_shapes(place: Path) -> None:
+    """In a process of its own, as users start it."""
     command = [sys.executable, "-m", "keras_t2i", "quickstart", "--output", "quick", "--minutes", "0.02"]
     result = subprocess.run(command, cwd=place, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"})
     assert result.returncode == 0, result.stderr
     values = json.loads(result.stdout)
-    assert {"all_attributes", "shape", "color", "background", "position", "size", "diversity"} < values.keys()
-    assert values["judge_on_real"] >= 0.99
-    assert values["litert_milliseconds"] > 0
-    assert (place / "quick" / "serving" / "saved_model.pb").is_file()
-    assert (place / "quick" / "litert" / "generator.tflite").is_file()
-    drawn, by_litert = (pixels(place / "quick" / "images" / name) for name in ("00-00.png", "litert.png"))
-    assert np.abs(drawn.astype(int) - by_litert.astype(int)).max() <= 1
-    assert list((place / "quick" / "run" / "grids").glob("epoch-*.png"))
-    for step in ("1/4", "2/4", "3/4", "4/4", "Next:", "keras-t2i generate quick/run"):
+    assert values["finetuned"]["judge_on_real"] >= 0.99
+    for step in ("1/5", "2/5", "3/5", "4/5", "5/5", "Next:", "keras-t2i generate quick/finetuned"):
         assert step in result.stderr
     assert "\r" not in result.stderr
     assert "arning" not in result.stderr
-    # The story's run is one that `train` goes on with.
-    config = json.loads((place / "quick" / "run" / "config.json").read_text())
-    assert config["data"] == "shapes"
-    more = keras_t2i("train", "shapes", "--output", "quick/run", "--minutes", 0.01)
-    assert "is finished" in more.err
+
+
+def test_presets_lists_what_is_in_the_package(place: Path) -> None:
+    result = keras_t2i("presets")
+    assert result.code == 0
+    assert result.json.keys() == packaged_presets().keys()
+    for name, told in result.json.items():
+        assert told["bytes"] <= 8_000_000
+        assert told["license"] == "Apache-2.0"
+        assert told["description"] in result.err
+        assert told["quality"] in result.err
+        gan = TextToImageGAN.from_preset(name)
+        assert gan.image_size == told["image_size"]
+        assert (packaged_presets()[name] / "README.md").read_text().count("## ") >= 6
 
 
 @pytest.mark.parametrize(
     "command",
-    ["", "train", "generate", "evaluate", "export", "quickstart", "data", "data check"],
+    ["", "train", "generate", "evaluate", "export", "finetune", "quickstart", "data", "data check"],
 )
 def test_help_reads_like_documentation(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")

@@ -101,7 +101,14 @@ def compare(
         str | None, of_training(help="Image features of methods that train with some. Default: mobilenet_v2.")
     ] = None,
     flip: Annotated[bool, of_data("--flip", help="Mirror half of the images; not where captions name sides.")] = False,
+    augment: Annotated[bool, of_training("--augment", help="Differentiable augmentation, for all methods.")] = False,
     batch_size: Annotated[int, of_training(min=1, help="Images in a batch.")] = RunConfig.batch_size,
+    source: Annotated[
+        str | None, of_model(help="Run or preset for the methods that start from a trained model: finetuned, lora, ...")
+    ] = None,
+    source_data: Annotated[
+        str | None, of_data(help="What that was trained on, for ewc and mix_source, written like DATA.")
+    ] = None,
 ) -> None:
     """Tell methods apart: train each alike, several seeds, measure, and lay all side by side on one page.
 
@@ -109,6 +116,8 @@ def compare(
     comparison.json, comparison.md and report.html, which needs no network.
 
     `keras-t2i compare shapes --methods compact,dcgan,mlp --minutes 5 --seeds 3 -o comparison`
+
+    `keras-t2i compare faces:300 --methods compact,finetuned,lora --source shapes_64 --augment -o transfer`
     """
 
     def work() -> dict[str, Any]:
@@ -122,10 +131,12 @@ def compare(
             caption_column=caption_column,
             content_features=content_features,
             flip=flip,
+            augment=augment,
             batch_size=batch_size,
         )
         names = tuple(name.strip() for name in methods.split(",") if name.strip())
         limit = 5.0 if minutes is None and images is None else minutes
-        return run_comparison(ComparisonConfig(base, names, limit, images, seeds, features, judge), output, say)
+        chosen = ComparisonConfig(base, names, limit, images, seeds, features, judge, source, source_data)
+        return run_comparison(chosen, output, say)
 
     print_result(work)

@@ -13,11 +13,12 @@ from typing import Any
 from keras_t2i.compare.methods import METHODS, file_name, method
 from keras_t2i.compare.summary import markdown, summarize
 from keras_t2i.config import RunConfig
+from keras_t2i.strategies import needs_source
 
 __all__ = ["ComparisonConfig", "compare"]
 
-_NUM_PARTS = 4
-"""Parts of the budget after each of which a run is measured."""
+_PARTS = (0.1, 0.25, 0.5, 0.75, 1.0)
+"""Parts of the budget after each of which a run is measured: early too, where some methods are ahead."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class ComparisonConfig:
         num_seeds: Runs of each method, with seeds from 0 on.
         features: Image features to measure in: see `keras_t2i.instruments.instruments_for`.
         judge: Judge of captions, likewise.
+        source: A preset or a run for the methods that start from a trained model.
+        source_data: What that was trained on, for those of them that need it.
 
     Raises:
         ValueError: for an unknown method, or unless exactly one of `minutes` and `images` is given.
@@ -45,6 +48,8 @@ class ComparisonConfig:
     num_seeds: int = 3
     features: str = "auto"
     judge: str = "retriever"
+    source: str | None = None
+    source_data: str | None = None
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.images is None):
@@ -58,8 +63,9 @@ class ComparisonConfig:
             raise ValueError(
                 f"Each method is compared once; got {', '.join(self.methods)}. Leave out the repeated ones."
             )
-        for name in self.methods:
-            method(name)
+        transferring = [name for name in self.methods if "strategy" in method(name).options]
+        if transferring and self.source is None:
+            raise ValueError(f"These methods start from a trained model, and none is given: {', '.join(transferring)}.")
 
     def budget(self) -> dict[str, float | int]:
         """The limit of a run, as `keras_t2i.training.train` takes it."""
@@ -161,18 +167,21 @@ def _jobs(config: ComparisonConfig, output: Path) -> Iterator[tuple[str, int, li
     """Every run with the stages that lead to it, one seed of all methods before the next seed."""
     budget = config.budget()
     (amount,) = budget.values()
-    moments = [type(amount)(amount * part / _NUM_PARTS) for part in range(1, _NUM_PARTS + 1)]
+    moments = sorted({max(type(amount)(amount * part), min(1, amount)) for part in _PARTS})
     for seed in range(config.num_seeds):
         for name in config.methods:
             chosen = method(name)
             options = {**asdict(config.base), "content_features": None, **chosen.options, "seed": seed}
             if options["content_features"] is not None and config.base.content_features is not None:
                 options["content_features"] = config.base.content_features
+            if (strategy := options["strategy"]) is not None:
+                source_data = config.source_data if needs_source(strategy) else None
+                options |= {"start_from": config.source, "source_data": source_data}
             run = f"{file_name(name)}-{seed}"
             stages = []
             if chosen.pretrained:
                 source = output / "sources" / run
-                domain = "faces" if config.base.data == "shapes" else "shapes"
+                domain = "faces" if config.base.domain == "shapes" else "shapes"
                 stages.append(Job({**options, "data": domain, "flip": False, "start_from": None}, str(source), budget))
                 options["start_from"] = str(source)
             result = str(output / "results" / f"{run}.json")

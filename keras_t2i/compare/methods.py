@@ -103,6 +103,55 @@ METHODS: dict[str, Method] = {
         "Huang et al. 2024, arXiv:2501.05441",
         {"loss": "relativistic", "penalty": "r1+r2"},
     ),
+    "finetuned": Method(
+        "Fine-tuned whole",
+        "Starts from a trained model; both networks are trained whole.",
+        "Wang et al. 2018, arXiv:1805.01677",
+        {"strategy": "full"},
+    ),
+    "freeze_early": Method(
+        "Early blocks frozen",
+        "Starts from a trained model; of the generator, the blocks up to 16 pixels stay as they are.",
+        "Zhao et al. 2020, arXiv:2002.11810",
+        {"strategy": "freeze:early_blocks=2"},
+    ),
+    "freeze_d": Method(
+        "FreezeD",
+        "Starts from a trained model; of the discriminator, the last blocks and the heads alone are trained.",
+        "Mo et al. 2020, arXiv:2002.10964",
+        {"strategy": "freeze_d"},
+    ),
+    "modulation": Method(
+        "Modulation only",
+        "Starts from a trained model; of the generator, what reads the caption and what scales and shifts channels is "
+        "trained.",
+        "Noguchi and Harada 2019, arXiv:1904.01774",
+        {"strategy": "modulation"},
+    ),
+    "lora": Method(
+        "LoRA",
+        "Starts from a trained model; small factors beside the generator's kernels are trained.",
+        "Hu et al. 2021, arXiv:2106.09685",
+        {"strategy": "lora"},
+    ),
+    "ewc": Method(
+        "Elastic weight consolidation",
+        "Starts from a trained model; moving what mattered on the source has a price.",
+        "Li et al. 2020, arXiv:2012.02780",
+        {"strategy": "ewc"},
+    ),
+    "correspondence": Method(
+        "Cross-domain correspondence",
+        "Starts from a trained model; images go on differing from each other as the source's did.",
+        "Ojha et al. 2021, arXiv:2104.06820",
+        {"strategy": "correspondence"},
+    ),
+    "mix_source": Method(
+        "Source mixed in",
+        "Starts from a trained model; half of every batch is what that was trained on.",
+        "keras_t2i",
+        {"strategy": "mixing"},
+    ),
     "augmented": Method(
         "Compact, augmented",
         "Compact with differentiable augmentation of all that the discriminator sees.",

@@ -221,6 +221,9 @@ def _notes(config: ComparisonConfig, first: Mapping[str, Any]) -> list[str]:
         )
     if "color_accuracy_on_real" in numbers:
         notes.append(f"Color obeyed is {numbers['color_accuracy_on_real']:.1%} on real held-out images.")
+    if config.source is not None:
+        source = os.path.basename(config.source)
+        notes.append(f"Methods that start from a trained model start from {source}, whose training is not counted.")
     if any(method(name).pretrained for name in config.methods):
         notes.append("Pretraining on another domain comes on top of a method's own budget, and is as long again.")
     return notes
@@ -236,6 +239,11 @@ def _compare_command(config: ComparisonConfig) -> str:
     options = [f"--methods {','.join(config.methods)}", limit, f"--seeds {config.num_seeds}"]
     if config.base.flip:
         options.append("--flip")
+    if config.base.augment:
+        options.append("--augment")
+    for name in ("source", "source_data"):
+        if (value := getattr(config, name)) is not None:
+            options.append(f"--{name.replace('_', '-')} {os.path.basename(value)}")
     if config.features != "auto":
         options.append(f"--features {os.path.basename(config.features)}")
     return f"keras-t2i compare {os.path.basename(config.base.data)} {' '.join(options)} --output DIR"

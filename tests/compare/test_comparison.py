@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from keras_t2i.compare import METHODS, ComparisonConfig, compare
+from keras_t2i.compare.comparison import _jobs
 from keras_t2i.compare.methods import file_name, method
 from keras_t2i.config import RunConfig
 
@@ -121,3 +122,16 @@ def test_a_variant_changes_what_it_says_and_nothing_else() -> None:
     assert variant.label == "DCGAN, loss=hinge, augment=true"
     assert METHODS["dcgan"].options == {"family": "dcgan"}
     assert file_name("compact:text_encoder=some/where") == "compact-text_encoder-some-where"
+
+
+def test_methods_that_transfer_start_from_the_source_and_the_others_do_not(folder: Path, tmp_path: Path) -> None:
+    chosen = config(folder, "compact", "freeze_d", "mix_source", num_seeds=1, source="shapes_64", source_data="shapes")
+    configs = [RunConfig(**stages[-1].config) for _, _, stages in _jobs(chosen, tmp_path)]
+    assert [found.strategy for found in configs] == [None, "freeze_d", "mixing"]
+    assert [found.start_from for found in configs] == [None, "shapes_64", "shapes_64"]
+    assert [found.source_data for found in configs] == [None, None, "shapes"]
+
+
+def test_a_method_that_transfers_needs_a_source(folder: Path) -> None:
+    with pytest.raises(ValueError, match="none is given: lora"):
+        config(folder, "compact", "lora", num_seeds=1)

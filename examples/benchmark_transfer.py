@@ -1,0 +1,234 @@
+"""What does transfer bring? From scratch against every strategy, at equal time, on three small targets.
+
+    python examples/benchmark_transfer.py --noto DIR --fluent DIR --flowers DIR --features FILE --output DIR
+
+- `emoji`: from the packaged `emoji_64` (Noto) to 223 Fluent emoji of animals and food (`fewshot_animals_food.jsonl`).
+- `faces`: from the packaged `shapes_64` to 300 rendered cartoon faces.
+- `flowers`: from a run on 82 species, made first, to 200 photos of the 20 others (`zs_split`).
+
+Each is a comparison as `keras-t2i compare` makes them, with pictures and costs on a page of its own: every strategy
+once, then from scratch and the best three with more seeds. Killed and started again, it goes on where it was. A run
+takes 6 minutes of two cores by default, and all of it about seven hours; what to expect stands in the README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from keras_t2i import runs
+from keras_t2i.compare import ComparisonConfig, compare
+from keras_t2i.compare.methods import file_name
+from keras_t2i.config import RunConfig
+
+SCRATCH = "compact"
+STRATEGIES = ("finetuned", "freeze_early", "freeze_d", "modulation", "lora", "ewc", "correspondence", "mix_source")
+BEST = 3
+METRIC = "kernel_distance"
+FLOWERS = 200
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--noto", type=Path, help="folder of Noto emoji; needed by mix_source and ewc")
+    parser.add_argument("--fluent", type=Path, help="folder of Fluent emoji")
+    parser.add_argument("--flowers", type=Path, help="folder of Oxford 102 flowers with the column zs_split")
+    parser.add_argument("--features", required=True, help="image features: mobilenet_v2 or a file of its weights")
+    parser.add_argument("--minutes", type=float, default=6.0, help="minutes of training each")
+    parser.add_argument("--source-minutes", type=float, default=30.0, help="minutes of the source run on flowers")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of from scratch and of the best three")
+    parser.add_argument("--tasks", default="emoji,faces,flowers", help="some of them, separated by commas")
+    parser.add_argument("--strategies", default=",".join(STRATEGIES), help="methods of `compare`, likewise")
+    parser.add_argument("--output", "-o", type=Path, required=True)
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    summaries = {}
+    for task in options.tasks.split(","):
+        summaries[task] = benchmark(task, options)
+        write(options.output, summaries)
+    print((options.output / "transfer.md").read_text(encoding="utf-8"))
+
+
+def benchmark(task: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Compares every strategy once, then the best with more seeds; returns the second comparison after the first."""
+    base, source, source_data = {"emoji": emoji, "faces": faces, "flowers": flowers}[task](options)
+    common: dict[str, Any] = {
+        "minutes": options.minutes,
+        "features": options.features,
+        "source": source,
+        "source_data": source_data,
+    }
+    names = (SCRATCH, *options.strategies.split(","))
+    first, second = (options.output / task / name for name in ("all", "best"))
+    compare(ComparisonConfig(base, names, num_seeds=1, **common), first, say)
+    everything = json.loads((first / "comparison.json").read_text(encoding="utf-8"))
+    ranked = sorted(
+        (method for method in everything["methods"] if method["summary"].get(METRIC) and method["name"] != SCRATCH),
+        key=lambda method: method["summary"][METRIC]["mean"],
+    )
+    best = (SCRATCH, *(method["name"] for method in ranked[:BEST]))
+    (second / "results").mkdir(parents=True, exist_ok=True)
+    for name in best:  # The first seed has been run.
+        for suffix in (".json", ".npz"):
+            found = first / "results" / f"{file_name(name)}-0{suffix}"
+            if found.exists():
+                shutil.copy2(found, second / "results" / found.name)
+    compare(ComparisonConfig(base, best, num_seeds=options.seeds, **common), second, say)
+    chosen = json.loads((second / "comparison.json").read_text(encoding="utf-8"))
+    others = [method for method in everything["methods"] if method["name"] not in best]
+    return {**chosen, "methods": [*chosen["methods"], *others]}
+
+
+Task = tuple[RunConfig, str, str]
+"""What is trained on, what is started from, and what that was trained on."""
+
+
+def emoji(options: argparse.Namespace) -> Task:
+    """Fluent emoji of animals and food, in the captions that Noto has too."""
+    folder = options.output / "data" / "fluent"
+    train = rows(options.fluent / "fewshot_animals_food.jsonl")
+    groups = {row["group"] for row in train}
+    known = {row["file_name"] for row in train}
+    held_out = [
+        row
+        for row in rows(options.fluent / "metadata.jsonl")
+        if row["group"] in groups and row["split"] == "test" and row["file_name"] not in known
+    ]
+    # So few are held out that distances are measured to all images of the two groups, as is usual with 100-image sets.
+    write_folder(folder, options.fluent, train, [*held_out, *train])
+    return RunConfig(str(folder), augment=True), "emoji_64", str(options.noto)
+
+
+def faces(options: argparse.Namespace) -> Task:
+    return RunConfig("faces:300", augment=True), "shapes_64", "shapes"
+
+
+def flowers(options: argparse.Namespace) -> Task:
+    """200 photos of 20 species, from a model of the 82 others."""
+    source, target = (options.output / "data" / name for name in ("flowers-82", "flowers-20"))
+    everything = rows(options.flowers / "metadata.jsonl")
+    known = [row for row in everything if row["zs_split"] == "train"]
+    unseen = [row for row in everything if row["zs_split"] == "test"]
+    train = [unseen[number] for number in spread(len(unseen), FLOWERS)]
+    names = {row["file_name"] for row in train}
+    write_folder(
+        source,
+        options.flowers,
+        [row for row in known if row["split"] == "train"],
+        [row for row in known if row["split"] != "train"],
+    )
+    write_folder(target, options.flowers, train, [row for row in unseen if row["file_name"] not in names])
+    run = options.output / "sources" / "flowers-82"
+    say(f"Source of the flowers: {run}")
+    runs.train(RunConfig(str(source), flip=True), run, minutes=options.source_minutes, verbose=2)
+    return RunConfig(str(target), augment=True, flip=True), str(run), str(source)
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """Numbers below `count`, evenly apart."""
+    return [number * count // wanted for number in range(wanted)]
+
+
+def write_folder(folder: Path, images: Path, train: list[dict[str, Any]], held_out: list[dict[str, Any]]) -> None:
+    """A folder of captioned images with these rows in the two splits; images are copied once."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    lines = []
+    for split, some in (("train", train), ("validation", held_out)):
+        for row in some:
+            name = f"images/{split}-{Path(row['file_name']).name}"
+            if not (folder / name).exists():
+                shutil.copyfile(images / row["file_name"], folder / name)
+            lines.append(json.dumps({"file_name": name, "text": row["text"], "split": split}))
+    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write(output: Path, summaries: dict[str, Any]) -> None:
+    """Table and curves of the tasks that are done."""
+    lines = []
+    for task, comparison in summaries.items():
+        lines += [f"## {task}", "", *table(comparison), ""]
+    (output / "transfer.md").write_text("\n".join(lines), encoding="utf-8")
+    draw(output / "transfer.png", summaries)
+
+
+def table(comparison: dict[str, Any]) -> Iterator[str]:
+    """One line a method: distance, obedience, and the share of the images that from scratch needs for its quality."""
+    measures = [metric for metric in comparison["metrics"] if metric["key"] in (METRIC, *OBEDIENCE)]
+    labels = [metric["label"] for metric in measures]
+    yield f"| method | seeds | {' | '.join(labels)} | images to the distance of from scratch |"
+    yield "|---" * (len(labels) + 3) + "|"
+    scratch = next(method for method in comparison["methods"] if method["name"] == SCRATCH)
+    goal = scratch["summary"][METRIC]["mean"]
+    total = max(run["images_seen"] for run in scratch["runs"])
+    for method in sorted(comparison["methods"], key=lambda one: (one["summary"].get(METRIC) or {"mean": 1e9})["mean"]):
+        cells = [cell(method["summary"].get(metric["key"]), metric["unit"]) for metric in measures]
+        seeds = (method["summary"].get(METRIC) or {"num": 0})["num"]
+        yield f"| {method['label']} | {seeds} | {' | '.join(cells)} | {reached(method, goal, total)} |"
+
+
+OBEDIENCE = ("all_attributes", "color_accuracy", "r_precision")
+
+
+def cell(found: dict[str, float] | None, unit: str) -> str:
+    if found is None:
+        return "-"
+    numbers = [f"{found[name]:.1%}" if unit == "share" else f"{found[name]:.3g}" for name in ("mean", "low", "high")]
+    return numbers[0] if found["num"] < 2 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
+
+
+def reached(method: dict[str, Any], goal: float, total: int) -> str:
+    """The first moment of the curve, averaged over seeds, at which a distance is as low as the goal."""
+    curves = [run["curve"] for run in method["runs"] if run.get("curve")]
+    for moments in zip(*curves, strict=False):
+        if sum(moment["metrics"][METRIC] for moment in moments) / len(moments) <= goal:
+            images = sum(moment["images_seen"] for moment in moments) / len(moments)
+            return f"{images:,.0f} ({images / total:.0%})"
+    return "not reached"
+
+
+def draw(path: Path, summaries: dict[str, Any]) -> None:
+    """Distance against minutes, one panel a task."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(summaries), figsize=(5 * len(summaries), 4), squeeze=False, layout="constrained")
+    for panel, (task, comparison) in zip(axes[0], summaries.items(), strict=True):
+        for method in comparison["methods"]:
+            curves = [run["curve"] for run in method["runs"] if run.get("curve")]
+            points = [
+                (
+                    sum(moment["minutes"] for moment in moments) / len(moments),
+                    sum(moment["metrics"][METRIC] for moment in moments) / len(moments),
+                )
+                for moments in zip(*curves, strict=False)
+            ]
+            if points:
+                emphasis = {"color": "black", "linewidth": 2.5} if method["name"] == SCRATCH else {}
+                panel.plot(*zip(*points, strict=True), marker="o", markersize=3, label=method["label"], **emphasis)
+        panel.set_title(task)
+        panel.set_xlabel("minutes of training")
+        panel.set_ylabel("kernel distance (lower is better)")
+        panel.set_yscale("log")
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=7)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
