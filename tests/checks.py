@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_t2i import networks
 from keras_t2i.gan import TextToImageGAN
 
-FAMILIES = ("mlp", "dcgan", "df_gan", "compact", "self_attention", "wgan_gp")
+FAMILIES = ("mlp", "dcgan", "df_gan", "compact", "self_attention", "wgan_gp", "projected")
 EMBEDDING_DIM = 8
 LATENT_DIM = 6
 
@@ -48,10 +48,10 @@ def tiny_networks(
         )
     if family == "df_gan":
         return networks.DFGANGenerator(**generator, width=2), networks.DFGANDiscriminator(**common, width=2)
-    return (
-        networks.CompactGenerator(**generator, widths=(8,) * num_scales),
-        networks.CompactDiscriminator(**common, widths=(6,) * num_scales, head_width=8),
-    )
+    compact = networks.CompactGenerator(**generator, widths=(8,) * num_scales)
+    if family == "projected":  # Its frozen network has random weights.
+        return compact, networks.ProjectedDiscriminator(**common, input_size=32, widths=(4, 4, 6, 6), head_width=8)
+    return compact, networks.CompactDiscriminator(**common, widths=(6,) * num_scales, head_width=8)
 
 
 def built_networks(
@@ -68,6 +68,8 @@ def tiny_gan(family: str = "dcgan", text_encoder: Any = None, image_size: int = 
     """A compiled GAN of that family; `kwargs` go to `compile`. Without an encoder it takes `EMBEDDING_DIM` numbers."""
     embedding_dim = EMBEDDING_DIM if text_encoder is None else None
     gan = TextToImageGAN(text_encoder, *tiny_networks(family, image_size), embedding_dim=embedding_dim)
+    if family == "projected":  # Any weights will do, but some must be given.
+        gan.discriminator.initialize_backbone([weight + 0.01 for weight in gan.discriminator.backbone.get_weights()])
     for network in (gan.generator, gan.ema_generator, gan.discriminator):
         if getattr(network, "attention", None) is not None:
             network.attention.share.assign(1.0)  # From zero, a tiny network would need long to get anywhere.

@@ -56,6 +56,7 @@ class ImageFeatures:
         images = tf.TensorSpec((None, None, None, 3), tf.float32)
         # A graph computes the outputs that are asked for; one trace serves every size of batch and image.
         self._traced_embed = tf.function(self._embed, input_signature=[images])
+        self._traced_pool = tf.function(self._pool, input_signature=[images])
         self._traced_maps = tf.function(self._maps, input_signature=[images])
 
     @classmethod
@@ -123,6 +124,17 @@ class ImageFeatures:
             features[start : start + batch_size] = self._traced_embed(pixels).numpy()
         return features
 
+    def embed(self, images: tf.Tensor) -> tf.Tensor:
+        """Feature vectors of images, differentiable with respect to them.
+
+        Args:
+            images: Of any size, in [-1, 1], float32, shape `(B, H, W, 3)`.
+
+        Returns:
+            Feature vectors, float32, shape `(B, dim)`.
+        """
+        return self._traced_pool(tf.convert_to_tensor(images))
+
     def maps(self, images: tf.Tensor) -> list[tf.Tensor]:
         """Feature maps of images, differentiable with respect to them.
 
@@ -140,7 +152,10 @@ class ImageFeatures:
         return self._traced_maps(tf.convert_to_tensor(images))
 
     def _embed(self, pixels: tf.Tensor) -> tf.Tensor:
-        return self.network(resize(pixels / 127.5 - 1.0, self.image_size), training=False)["pool"]
+        return self._pool(pixels / 127.5 - 1.0)
+
+    def _pool(self, images: tf.Tensor) -> tf.Tensor:
+        return self.network(resize(images, self.image_size), training=False)["pool"]
 
     def _maps(self, images: tf.Tensor) -> list[tf.Tensor]:
         outputs = self.network(resize(images, self.image_size), training=False)

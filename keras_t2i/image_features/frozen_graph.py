@@ -54,3 +54,7 @@ class FrozenGraphFeatures(ImageFeatures):
         self.name = path.stem
         self._map_names: list[str] = []
         self._traced_embed = self._graph
+
+    def embed(self, images: tf.Tensor) -> tf.Tensor:
+        """As `ImageFeatures.embed`: feature vectors of images in [-1, 1]."""
+        return self._graph((images + 1.0) * 127.5)

@@ -6,6 +6,7 @@ from keras_t2i.networks.compact import CompactDiscriminator, CompactGenerator
 from keras_t2i.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from keras_t2i.networks.df_gan import DFGANDiscriminator, DFGANGenerator
 from keras_t2i.networks.mlp import MLPDiscriminator, MLPGenerator
+from keras_t2i.networks.projected import ProjectedDiscriminator
 from keras_t2i.networks.spectral import SpectralConv2D, SpectralDense
 from keras_t2i.networks.text_tower import TextTower
 
@@ -20,6 +21,7 @@ __all__ = [
     "Generator",
     "MLPDiscriminator",
     "MLPGenerator",
+    "ProjectedDiscriminator",
     "SelfAttention",
     "SpectralConv2D",
     "SpectralDense",

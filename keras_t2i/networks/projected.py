@@ -1,0 +1,195 @@
+"""Projected GAN: a discriminator that looks at images through a frozen pretrained network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from keras_t2i.networks.base import Discriminator, check_image_size
+from keras_t2i.networks.blocks import leaky
+from keras_t2i.networks.mobilenet_v2 import build_mobilenet_v2
+from keras_t2i.networks.spectral import SpectralConv2D
+
+__all__ = ["ProjectedDiscriminator"]
+
+_PACKAGE = "keras_t2i"
+_TAPS = {"stride_4": 6.0, "stride_8": 5.0, "stride_16": 4.0, "stride_32": 1.5}
+"""What is looked at, and the standard deviation it has on photographs, so that no scale drowns the others."""
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class ProjectedDiscriminator(Discriminator):
+    """Judges images by what a frozen pretrained network, MobileNetV2, sees in them at four scales.
+
+    Only the heads are trained, one a scale; below them, features are mixed across channels and, from coarse to fine,
+    across scales, by projections that are random and fixed, so that no feature can be left out. The logit is the mean
+    of how real the image looks to the heads, plus the inner product of what they see and the caption in a common space.
+
+    The frozen part is built with random weights: give it the pretrained ones by `initialize_backbone` before training.
+    They are saved with the others. Setting `trainable` reaches the heads alone.
+
+    Reference:
+        Projected GANs Converge Faster (Sauer et al., 2021), arXiv:2111.01007. Differs: MobileNetV2 for EfficientNet,
+        no batch normalisation; the heads' logits are averaged, and they share one projection of the caption.
+
+    Args:
+        image_size: Height and width in pixels: 32, 64, 128 or 256.
+        input_size: Height and width, a multiple of 32, to which images are brought for the frozen network. It was
+            trained at 224 and sees more in larger images; the cost grows with the square.
+        widths: Channels at strides 4, 8, 16 and 32 after mixing.
+        head_width: Channels of the heads.
+        match_dim: Length of image and caption in the common space.
+
+    Call arguments:
+        images: Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
+        sentence_embeddings: Pooled caption features of unit root mean square, float32, shape `(B, D)`.
+
+    Returns:
+        Logits, float32, shape `(B,)`.
+
+    Raises:
+        ValueError: if `image_size` is not one of those, `input_size` is no multiple of 32, or `widths` are not four.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 64,
+        input_size: int = 96,
+        widths: Sequence[int] = (32, 48, 64, 128),
+        head_width: int = 64,
+        match_dim: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(check_image_size(image_size), **kwargs)
+        if input_size < 32 or input_size % 32:
+            raise ValueError(f"`input_size` must be a positive multiple of 32; got {input_size}.")
+        if len(widths) != len(_TAPS):
+            raise ValueError(f"`widths` must be {len(_TAPS)} numbers, one a scale; got {tuple(widths)}.")
+        self.input_size = input_size
+        self.widths = tuple(widths)
+        self.head_width = head_width
+        self.match_dim = match_dim
+        whole = build_mobilenet_v2(None, input_size)
+        self.backbone = keras.Model(whole.input, [whole.output[name] for name in _TAPS], name="backbone")
+        fixed: dict[str, Any] = {"kernel_size": 1, "use_bias": False, "dtype": "float32"}
+        self.mix_channels = [
+            layers.Conv2D(width, name=f"channels_{i}", kernel_initializer=_random(1.0 / deviation), **fixed)
+            for i, (width, deviation) in enumerate(zip(widths, _TAPS.values(), strict=True))
+        ]
+        self.mix_scales = [
+            layers.Conv2D(width, name=f"scales_{i}", kernel_initializer=_random(1.0), **fixed)
+            for i, width in enumerate(widths[:-1])
+        ]
+        sizes = [input_size // stride for stride in (4, 8, 16, 32)]
+        self.heads = [Head(head_width, size, name=f"head_{i}") for i, size in enumerate(sizes)]
+        self.project_image = layers.Dense(match_dim, name="project_image")
+        self.project_text = layers.Dense(match_dim, name="project_text")
+        self._freeze()
+
+    @property
+    def trainable(self) -> bool:
+        return keras.Model.trainable.fget(self)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        keras.Model.trainable.fset(self, value)
+        self._freeze()
+
+    def _freeze(self) -> None:
+        for layer in (self.backbone, *self.mix_channels, *self.mix_scales):
+            layer.trainable = False
+
+    def initialize_backbone(self, weights: Sequence[np.ndarray]) -> None:
+        """Gives the frozen network its pretrained weights.
+
+        Args:
+            weights: Kernel and bias of each convolution of MobileNetV2, in order, batch normalization folded in, as
+                `keras_t2i.ImageFeatures.from_preset("mobilenet_v2").network.get_weights()` returns them. The last pair,
+                of the layer behind all that is looked at, is not needed.
+
+        Raises:
+            ValueError: if their number or shapes are others.
+        """
+        own = self.backbone.weights
+        found = [tuple(array.shape) for array in weights[: len(own)]]
+        if found != [tuple(weight.shape) for weight in own]:
+            raise ValueError(
+                f"The frozen network takes the {len(own)} kernels and biases of MobileNetV2; these are not they: pass "
+                "the weights of ImageFeatures.from_preset('mobilenet_v2') or of a file of them."
+            )
+        self.backbone.set_weights(list(weights[: len(own)]))
+
+    def check_ready(self) -> None:
+        if not any(ops.convert_to_numpy(weight).any() for weight in self.backbone.weights[1::2]):
+            raise ValueError(
+                "The frozen network of the discriminator has no pretrained weights yet; call `initialize_backbone`, or "
+                "load a preset, before training."
+            )
+
+    def extract(self, images: Any, training: bool | None = None) -> list[Any]:
+        taps = self.backbone(_resized(images, self.input_size), training=False)
+        mixed = [mix(tap) for mix, tap in zip(self.mix_channels, taps, strict=True)]
+        for i in reversed(range(len(self.mix_scales))):
+            mixed[i] = (mixed[i] + self.mix_scales[i](_resized(mixed[i + 1], mixed[i].shape[1]))) / 2**0.5
+        found = [head(maps, training=training) for head, maps in zip(self.heads, mixed, strict=True)]
+        realness = sum(ops.mean(each, axis=(1, 2, 3)) for each, _ in found) / len(found)
+        return [realness, ops.concatenate([ops.mean(maps, axis=(1, 2)) for _, maps in found], axis=-1)]
+
+    def judge(self, features: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+        realness, maps = features
+        products = ops.sum(
+            self.project_image(maps) * self.project_text(self.standardized(sentence_embeddings)), axis=-1
+        )
+        return ops.cast(realness + products / self.match_dim**0.5, "float32")
+
+    def match(self, features: Any, sentence_embeddings: Any) -> Any:
+        text = self.project_text(self.standardized(sentence_embeddings))
+        products = ops.matmul(self.project_image(features[1]), ops.transpose(text))
+        return ops.cast(products / self.match_dim**0.5, "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("input_size", "widths", "head_width", "match_dim")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+class Head(layers.Layer):
+    """The trained part at one scale: convolutions down to 4x4 or less, and at each position how real it looks."""
+
+    def __init__(self, width: int, size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.downs: list[SpectralConv2D] = []
+        while size > 4:
+            self.downs.append(SpectralConv2D(width, 4, strides=2, padding="same", name=f"down_{len(self.downs)}"))
+            size = -(-size // 2)
+        self.last = SpectralConv2D(width, 3, padding="same", name="last")
+        self.to_realness = SpectralConv2D(1, 1, name="realness")
+
+    def call(self, maps: Any, training: bool | None = None) -> tuple[Any, Any]:
+        for down in self.downs:
+            maps = leaky(down(maps, training=training))
+        maps = leaky(self.last(maps, training=training))
+        return self.to_realness(maps, training=training), maps
+
+
+def _random(scale: float) -> keras.initializers.Initializer:
+    """Makes of inputs with the standard deviation `1 / scale` outputs with about 1."""
+    return keras.initializers.VarianceScaling(scale**2, "fan_in", "untruncated_normal")
+
+
+def _resized(images: Any, size: int) -> Any:
+    """Squares of another size by a triangular filter: bilinear where they grow, antialiased where they shrink.
+
+    Products with a matrix, unlike the operation for it, can be differentiated twice, which gradient penalties do.
+    """
+    old_size = images.shape[1]
+    if old_size == size:
+        return images
+    scale = old_size / size
+    centers = (np.arange(size) + 0.5) * scale
+    triangles = np.maximum(1.0 - np.abs(centers[:, None] - np.arange(old_size) - 0.5) / max(scale, 1.0), 0.0)
+    matrix = ops.cast(triangles / triangles.sum(axis=1, keepdims=True), images.dtype)
+    return ops.einsum("bhwc,sw->bhsc", ops.einsum("bhwc,sh->bswc", images, matrix), matrix)

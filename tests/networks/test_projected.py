@@ -1,0 +1,137 @@
+"""The projected discriminator: what is frozen stays so to the bit, is saved with the rest, and is needed to train."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from checks import EMBEDDING_DIM, copies, make_batch, one_line, tensors, tiny_gan, tiny_networks
+
+from keras_t2i import TextToImageGAN
+from keras_t2i.augmentation import DiffAugment
+from keras_t2i.image_features import ImageFeatures
+from keras_t2i.image_features.features import resize
+from keras_t2i.networks import ProjectedDiscriminator
+from keras_t2i.networks.mobilenet_v2 import build_mobilenet_v2, kernel_shapes
+from keras_t2i.networks.projected import _resized
+
+
+@pytest.fixture(scope="module")
+def features():
+    """MobileNetV2 with random weights and biases, in place of the pretrained ones."""
+    random = np.random.default_rng(0)
+    arrays = []
+    for shape in kernel_shapes():
+        fan_in = shape[0] * shape[1] * (1 if shape[3] == 1 else shape[2])
+        channels = shape[2] if shape[3] == 1 else shape[3]
+        kernel = random.normal(scale=(2 / fan_in) ** 0.5, size=shape).astype(np.float32)
+        arrays.append((kernel, random.uniform(-0.1, 0.1, channels).astype(np.float32)))
+    return ImageFeatures(build_mobilenet_v2(arrays, 32), "random")
+
+
+@pytest.fixture
+def gan(features):
+    gan = tiny_gan("projected", augmentation=DiffAugment(), loss="non_saturating", penalty=None)
+    gan.discriminator.initialize_backbone(features.network.get_weights())
+    return gan
+
+
+def _fixed(discriminator):
+    return [discriminator.backbone, *discriminator.mix_channels, *discriminator.mix_scales]
+
+
+def _fixed_weights(discriminator):
+    return [weight for layer in _fixed(discriminator) for weight in layer.weights]
+
+
+def test_training_moves_every_head_and_nothing_that_is_fixed(gan):
+    fixed, trained = _fixed_weights(gan.discriminator), gan.discriminator.trainable_weights
+    assert len(fixed) == 2 * 51 + 4 + 3
+    assert not {id(weight) for weight in fixed} & {id(weight) for weight in trained}
+    fixed_before, trained_before = copies(fixed), copies(trained)
+    data = tf.data.Dataset.from_tensors(tensors(make_batch())).repeat(2)
+    gan.fit(data, epochs=1, verbose=0)
+    for name, value in copies(fixed).items():
+        np.testing.assert_array_equal(value, fixed_before[name], err_msg=name)
+    for name, value in copies(trained).items():
+        assert np.abs(value - trained_before[name]).max() > 0, name
+
+
+def test_no_one_sets_the_fixed_part_trainable_by_the_whole(gan):
+    discriminator = gan.discriminator
+    count = len(discriminator.trainable_weights)
+    discriminator.trainable = False
+    assert not discriminator.trainable
+    assert discriminator.trainable_weights == []
+    discriminator.trainable = True
+    assert len(discriminator.trainable_weights) == count
+    assert not any(weight.trainable for weight in _fixed_weights(discriminator))
+
+
+def test_gradients_pass_through_the_fixed_part_to_every_pixel(gan):
+    batch = tensors(make_batch())
+    with tf.GradientTape() as tape:
+        tape.watch(batch["images"])
+        logits = gan.discriminator(batch["images"], batch["sentence_embeddings"], training=True)
+    gradient = tape.gradient(logits, batch["images"]).numpy()
+    assert np.isfinite(gradient).all()
+    assert (np.abs(gradient).max(axis=-1) > 0).mean() > 0.99
+
+
+def test_a_preset_brings_the_frozen_weights_along(gan, tmp_path):
+    gan.save_to_preset(tmp_path / "preset")
+    loaded = TextToImageGAN.from_preset(tmp_path / "preset")
+    for ours, theirs in zip(gan.discriminator.weights, loaded.discriminator.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    loaded.compile(loss="non_saturating", penalty=None)
+    loaded.fit(tf.data.Dataset.from_tensors(tensors(make_batch())), verbose=0)
+    batch = make_batch(seed=1)
+    assert np.isfinite(loaded.discriminator(batch["images"], batch["sentence_embeddings"])).all()
+
+
+def test_training_without_pretrained_weights_is_refused_in_one_line():
+    gan = TextToImageGAN(None, *tiny_networks("projected"), embedding_dim=EMBEDDING_DIM)
+    gan.compile(penalty=None)
+    with pytest.raises(ValueError, match="call `initialize_backbone`") as error:
+        gan.fit(tf.data.Dataset.from_tensors(tensors(make_batch())), verbose=0)
+    one_line(error)
+
+
+def test_taps_are_those_of_the_pretrained_network(features, gan):
+    images = make_batch()["images"]
+    taps = gan.discriminator.backbone(images)
+    expected = features.network(images)
+    for tap, stride in zip(taps, (4, 8, 16, 32), strict=True):
+        np.testing.assert_array_equal(tap, expected[f"stride_{stride}"])
+
+
+def test_other_weights_are_refused_in_one_line(gan, features):
+    weights = features.network.get_weights()
+    for wrong in (weights[:-4], weights[2:], []):
+        with pytest.raises(ValueError, match="102 kernels and biases of MobileNetV2") as error:
+            gan.discriminator.initialize_backbone(wrong)
+        one_line(error)
+
+
+@pytest.mark.parametrize(("image_size", "input_size"), [(64, 32), (64, 96), (128, 96), (32, 32)])
+def test_images_are_resized_as_those_of_image_features_are(image_size, input_size):
+    images = tf.random.stateless_uniform((2, image_size, image_size, 3), (1, 2), -1.0, 1.0)
+    np.testing.assert_allclose(_resized(images, input_size), resize(images, input_size), atol=1e-5)
+
+
+def test_match_is_the_logit_without_realness():
+    _, discriminator = tiny_networks("projected")
+    discriminator.build_for(EMBEDDING_DIM)
+    batch = make_batch(5, seed=1)
+    found = discriminator.extract(batch["images"])
+    match = np.asarray(discriminator.match(found, batch["sentence_embeddings"]))
+    logits = discriminator.judge(found, batch["sentence_embeddings"])
+    assert match.shape == (5, 5)
+    np.testing.assert_allclose(logits, np.asarray(found[0]) + np.diag(match), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"), [({"input_size": 50}, "multiple of 32; got 50"), ({"widths": (4, 4)}, "4 numbers")]
+)
+def test_impossible_settings_are_refused_in_one_line(options, problem):
+    with pytest.raises(ValueError, match=problem) as error:
+        ProjectedDiscriminator(32, **options)
+    one_line(error)
