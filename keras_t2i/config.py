@@ -48,7 +48,7 @@ class RunConfig:
         penalty: Another gradient penalty than the family's, several joined by `+`, or `"none"`.
         augment: Whether to augment differentiably.
         caption_noise: Noise on the sentence embeddings while training, so that other words for the same are understood:
-            see `keras_t2i.augmentation.CaptionAugmentation`.
+            see `keras_t2i.augmentation.CaptionAugmentation`. `None`, here and below, for none.
         caption_dropout: Share of captions left out while training, without which `generate` knows no guidance.
         flip: Whether to mirror half of the training images.
         caption_column: Column of captions of a folder; found by itself as a rule.
@@ -78,8 +78,8 @@ class RunConfig:
     loss: str | None = None
     penalty: str | None = None
     augment: bool = False
-    caption_noise: float = 0.0
-    caption_dropout: float = 0.0
+    caption_noise: float | None = None
+    caption_dropout: float | None = None
     flip: bool = False
     caption_column: str | None = None
     caption_template: str = "a photo of a {label}"
@@ -91,7 +91,7 @@ class RunConfig:
     learning_rate_scale: float | None = None
     content_features: str | None = None
     frozen_features: str | None = None
-    reconstruction: float = 0.0
+    reconstruction: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -124,7 +124,7 @@ class RunConfig:
         """The configuration of a run that fine-tunes a trained model.
 
         Family, image size and text encoder are the model's; `source_data` is, where the strategy needs some and none
-        is given, what the model's card says it was trained on.
+        is given, what its run, or its card, says it was trained on.
 
         Args:
             start_from: A preset or a run.
@@ -143,7 +143,7 @@ class RunConfig:
 
         needs_source = strategies.needs_source(strategy)  # First: a mistyped name should not wait for anything.
         gan = TextToImageGAN.from_preset(start_from)
-        source_data = options.pop("source_data", None) or gan.card.get("data")
+        source_data = options.pop("source_data", None) or cls._trained_on(Path(start_from), gan.card)
         if needs_source and not source_data:
             raise ValueError(
                 f"The strategy {strategy!r} needs the data that {start_from} was trained on, and its card names none: "
@@ -165,6 +165,14 @@ class RunConfig:
         if augment is None:
             augment = config.dataset().train_split.num_images < _FEW_IMAGES
         return replace(config, augment=augment)
+
+    @classmethod
+    def _trained_on(cls, source: Path, card: Mapping[str, Any]) -> str | None:
+        """The data of a run, or of a preset where its card names data that are the same everywhere."""
+        if (source / "preset").is_dir():
+            return cls.read(source).data
+        data = str(card.get("data", ""))
+        return data if data.partition(":")[0] in (_SHAPES, _FACES, _TFDS.rstrip(":")) else None
 
     @property
     def domain(self) -> str:
@@ -222,7 +230,7 @@ class RunConfig:
 
         captions = None
         if self.caption_dropout or self.caption_noise:
-            captions = CaptionAugmentation(self.caption_dropout, self.caption_noise, seed=self.seed)
+            captions = CaptionAugmentation(self.caption_dropout or 0.0, self.caption_noise or 0.0, seed=self.seed)
         if self.reconstruction:
             terms = [*terms, losses.Reconstruction(self.reconstruction)]
         if self.content_features is not None:
@@ -239,10 +247,14 @@ class RunConfig:
         }
 
     def _card(self, source: Mapping[str, Any]) -> dict[str, Any]:
-        """What a preset of the run says of it; of the source's card, to whom thanks are due and what is allowed."""
-        told = {name: getattr(self, name) for name in ("family", "data", "start_from", "strategy")}
+        """What a preset of the run says of it; of the source's card, to whom thanks are due and what is allowed.
+
+        Presets are shared: folders are named without the path to them.
+        """
+        told = {"family": self.family, "data": self.data, "start_from": self.start_from, "strategy": self.strategy}
         kept = {name: source[name] for name in ("license", "credit") if name in source}
-        return {**kept, **{name: value for name, value in told.items() if value is not None}}
+        names = {name: value for name, value in told.items() if value is not None}
+        return {**kept, **{n: os.path.basename(v) if os.path.isabs(v) else v for n, v in names.items()}}
 
     def prepare(self) -> tuple[TextToImageGAN, CaptionedImages]:
         """The model and the data, ready to train: captions embedded once, weights taken over, text centered."""

@@ -183,6 +183,8 @@ def generate(
     num_images: int = 4,
     seed: int = 0,
     truncation: float = 1.0,
+    guidance: float = 1.0,
+    negative_prompt: str | None = None,
 ) -> dict[str, Any]:
     """Draws captions with a trained model, one PNG an image, and a grid of all; written all or none.
 
@@ -203,7 +205,7 @@ def generate(
         if problem := caption_problem(caption):
             raise ValueError(f"Caption {number} cannot be drawn: {problem}.")
     gan = TextToImageGAN.from_preset(model)
-    images = gan.generate(captions, num_images=num_images, seed=seed, truncation=truncation)
+    images = gan.generate(captions, num_images, seed, truncation, guidance, negative_prompt)
     names = [f"{i // num_images:02d}-{i % num_images:02d}.png" for i in range(len(images))]
     grid = draw_grid(images.reshape(len(captions), num_images, *images.shape[1:]), captions)
     pictures = dict(zip([*names, "grid.png"], [*map(Image.fromarray, images), grid], strict=True))

@@ -69,7 +69,7 @@ def prompt_embeddings(gan: Any, prompts: Sequence[str], guidance: float, negativ
     if not gan.conditioning_dropout:
         raise ValueError(
             "`guidance` and `negative_prompt` need a model that was trained with captions dropped at random, and this "
-            "one was not: train with `CaptionAugmentation(dropout=0.1)`, or leave them out."
+            "one was not: train with `CaptionAugmentation(dropout=0.1)` (--caption-dropout), or leave them out."
         )
     start = np.asarray(gan.ema_generator.text_mean)
     if negative_prompt is not None:

@@ -194,7 +194,6 @@ def test_data_check_prints_a_report_and_draws_a_sheet(place: Path) -> None:
     assert pixels(place / "sheets" / "sheet.png").shape[1] > 300
 
 
-@pytest.mark.skipif(not packaged_presets(), reason="a development tree without the trained presets")
 def test_quickstart_starts_from_the_packaged_shapes(place: Path) -> None:
     """In a process of its own, as users start it."""
     command = [sys.executable, "-m", "keras_t2i", "quickstart", "--output", "quick", "--minutes", "0.02"]

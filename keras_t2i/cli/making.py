@@ -87,14 +87,14 @@ def train(
         bool, of_training("--augment", help="Differentiable augmentation, for a few thousand images.")
     ] = False,
     caption_noise: Annotated[
-        float,
+        float | None,
         of_training(
             min=0,
             help="Noise on caption embeddings, in units of their spread: other words for the same are understood.",
         ),
     ] = RunConfig.caption_noise,
     caption_dropout: Annotated[
-        float, of_training(min=0, max=0.9, help="Share of captions left out: what guidance needs.")
+        float | None, of_training(min=0, max=0.9, help="Share of captions left out: what guidance needs.")
     ] = RunConfig.caption_dropout,
     start_from: Annotated[
         str | None, of_model(help="Preset or run with the same networks, to begin with its weights.")
@@ -110,7 +110,7 @@ def train(
         str | None, of_model(help="File of MobileNetV2 weights for the family projected. Default: those of Keras.")
     ] = None,
     reconstruction: Annotated[
-        float,
+        float | None,
         of_training(
             min=0, help="Weight of the difference in pixels to the caption's own image, where it has just one."
         ),

@@ -49,6 +49,13 @@ def generate(
     truncation: Annotated[
         float, typer.Option(min=0, help="Factor on the noise: 1 for full variety, less for more typical images.")
     ] = 1.0,
+    guidance: Annotated[
+        float,
+        typer.Option(min=0, help="How far to go towards the caption: 1 arrives, more goes beyond (--caption-dropout)."),
+    ] = 1.0,
+    negative_prompt: Annotated[
+        str | None, typer.Option(help="What to go away from, with a guidance above 1, in place of no caption.")
+    ] = None,
 ) -> None:
     """Draw captions with a trained model: one PNG an image, and a grid of all.
 
@@ -56,7 +63,7 @@ def generate(
 
     `keras-t2i generate runs/shapes "a large red star" "a small blue ring" -n 4 --seed 1 -o pictures`
     """
-    print_result(runs.generate, model, captions, output, num_images, seed, truncation)
+    print_result(runs.generate, model, captions, output, num_images, seed, truncation, guidance, negative_prompt)
 
 
 @app.command()
