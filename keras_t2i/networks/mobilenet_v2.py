@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,7 +30,8 @@ def build_mobilenet_v2(arrays: Arrays | None, image_size: int) -> keras.Model:
     """Builds the network from its folded arrays.
 
     Args:
-        arrays: Kernels and biases of the 52 convolutions; `None` for random kernels and biases of 0.
+        arrays: Kernels and biases of the 52 convolutions; `None` for biases of 0 and random kernels that keep the scale
+            of activations, as the image would be lost on the way otherwise.
         image_size: Height and width of the images in pixels.
 
     Returns:
@@ -42,9 +44,18 @@ def build_mobilenet_v2(arrays: Arrays | None, image_size: int) -> keras.Model:
     def convolve(x: keras.KerasTensor, kind: type, stride: int = 1, relu: bool = True) -> keras.KerasTensor:
         number, shape = next(shapes)
         # A frozen network stays in float32 whatever policy the trained ones follow.
-        options = {"strides": stride, "padding": "same", "dtype": "float32", "name": f"convolution_{number:02d}"}
+        options: dict[str, Any] = {
+            "strides": stride,
+            "padding": "same",
+            "dtype": "float32",
+            "name": f"convolution_{number:02d}",
+        }
+        fan_in = shape[0] * shape[1] * (shape[2] if kind is layers.Conv2D else 1)
+        scale = keras.initializers.RandomNormal(stddev=((2.0 if relu else 1.0) / fan_in) ** 0.5)
         if kind is layers.Conv2D:
-            options["filters"] = shape[-1]
+            options |= {"filters": shape[-1], "kernel_initializer": scale}
+        else:
+            options["depthwise_initializer"] = scale
         layer = kind(kernel_size=shape[:2], activation="relu6" if relu else None, **options)
         y = layer(x)
         if arrays is not None:
