@@ -10,9 +10,12 @@ import typer
 from keras_t2i import runs
 from keras_t2i.cli.app import app, data_app, print_result, say, verbosity
 from keras_t2i.cli.options import (
+    BatchSize,
     CaptionColumn,
+    CaptionTemplate,
+    Flip,
+    MaxSkippedShare,
     Output,
-    of_data,
     of_model,
     of_seed,
     of_training,
@@ -66,14 +69,10 @@ def train(
         ),
     ] = RunConfig.text_encoder,
     caption_column: CaptionColumn = None,
-    caption_template: Annotated[
-        str, of_data(help="Caption of TFDS images with labels only.")
-    ] = RunConfig.caption_template,
-    flip: Annotated[bool, of_data("--flip", help="Mirror half of the images; not where captions name sides.")] = False,
-    max_skipped_share: Annotated[
-        float, of_data(min=0, max=1, help="Share of unusable rows above which training is refused.")
-    ] = RunConfig.max_skipped_share,
-    batch_size: Annotated[int, of_training(min=1, help="Images in a batch.")] = RunConfig.batch_size,
+    caption_template: CaptionTemplate = RunConfig.caption_template,
+    flip: Flip = False,
+    max_skipped_share: MaxSkippedShare = RunConfig.max_skipped_share,
+    batch_size: BatchSize = RunConfig.batch_size,
     loss: Annotated[
         str | None,
         of_training(

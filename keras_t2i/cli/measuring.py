@@ -10,8 +10,10 @@ import typer
 from keras_t2i import runs
 from keras_t2i.cli.app import app, print_result, say
 from keras_t2i.cli.options import (
+    BatchSize,
     CaptionColumn,
     Features,
+    Flip,
     Judge,
     NumImages,
     Run,
@@ -100,9 +102,9 @@ def compare(
     content_features: Annotated[
         str | None, of_training(help="Image features of methods that train with some. Default: mobilenet_v2.")
     ] = None,
-    flip: Annotated[bool, of_data("--flip", help="Mirror half of the images; not where captions name sides.")] = False,
+    flip: Flip = False,
     augment: Annotated[bool, of_training("--augment", help="Differentiable augmentation, for all methods.")] = False,
-    batch_size: Annotated[int, of_training(min=1, help="Images in a batch.")] = RunConfig.batch_size,
+    batch_size: BatchSize = RunConfig.batch_size,
     source: Annotated[
         str | None, of_model(help="Run or preset for the methods that start from a trained model: finetuned, lora, ...")
     ] = None,

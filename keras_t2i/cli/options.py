@@ -35,5 +35,11 @@ Judge = Annotated[
 CaptionColumn = Annotated[
     str | None, of_data(help="Column of captions in a folder's table. Default: text, caption or captions.")
 ]
+CaptionTemplate = Annotated[str, of_data(help="Caption of TFDS images with labels only.")]
+Flip = Annotated[bool, of_data("--flip", help="Mirror half of the images; not where captions name sides.")]
+MaxSkippedShare = Annotated[
+    float, of_data(min=0, max=1, help="Share of unusable rows above which training is refused.")
+]
+BatchSize = Annotated[int, of_training(min=1, help="Images in a batch.")]
 of_seed = partial(typer.Option, min=0, max=2**31 - 1)
 Seed = Annotated[int, of_seed(help="Seed of the noise.")]

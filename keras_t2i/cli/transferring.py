@@ -9,7 +9,17 @@ import typer
 
 from keras_t2i import runs
 from keras_t2i.cli.app import app, print_result, verbosity
-from keras_t2i.cli.options import CaptionColumn, of_data, of_model, of_seed, of_training
+from keras_t2i.cli.options import (
+    BatchSize,
+    CaptionColumn,
+    CaptionTemplate,
+    Flip,
+    MaxSkippedShare,
+    of_data,
+    of_model,
+    of_seed,
+    of_training,
+)
 from keras_t2i.config import RunConfig
 from keras_t2i.strategies import STRATEGIES
 
@@ -57,14 +67,10 @@ def finetune(
         of_data(help="What MODEL was trained on, for ewc and mixing. Default: what its card says."),
     ] = None,
     caption_column: CaptionColumn = None,
-    caption_template: Annotated[
-        str, of_data(help="Caption of TFDS images with labels only.")
-    ] = RunConfig.caption_template,
-    flip: Annotated[bool, of_data("--flip", help="Mirror half of the images; not where captions name sides.")] = False,
-    max_skipped_share: Annotated[
-        float, of_data(min=0, max=1, help="Share of unusable rows above which training is refused.")
-    ] = RunConfig.max_skipped_share,
-    batch_size: Annotated[int, of_training(min=1, help="Images in a batch.")] = RunConfig.batch_size,
+    caption_template: CaptionTemplate = RunConfig.caption_template,
+    flip: Flip = False,
+    max_skipped_share: MaxSkippedShare = RunConfig.max_skipped_share,
+    batch_size: BatchSize = RunConfig.batch_size,
     augment: Annotated[
         bool | None,
         of_training(

@@ -18,6 +18,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from keras_t2i.user_cache import cache_directory
+
 __all__ = ["MAX_PIXELS", "decode_image", "decoded_images", "open_bytes", "open_path", "pixel_loader"]
 
 MAX_PIXELS = 100_000_000
@@ -148,7 +150,7 @@ def decoded_images(
         :32
     ]
     try:
-        directory = Path(cache_dir) if cache_dir is not None else _user_cache_directory()
+        directory = Path(cache_dir) if cache_dir is not None else cache_directory() / "images"
         path = directory / f"{name}.npy"
         cached = _open_cached(path, dtype, count)
         if cached is not None:
@@ -219,10 +221,6 @@ def _records(
             console=Console(stderr=True),
             disable=count < _PROGRESS_FROM,
         )
-
-
-def _user_cache_directory() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keras_t2i" / "images"
 
 
 def _open_cached(path: Path, dtype: np.dtype[Any], count: int) -> np.ndarray | None:
