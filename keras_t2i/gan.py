@@ -327,24 +327,22 @@ class TextToImageGAN(keras.Model):
 
     @classmethod
     def from_preset(cls, name: str | os.PathLike[str]) -> TextToImageGAN:
-        """Reads a model from a preset, a training run, a packaged name, `hf://` or `kaggle://`.
-
-        See `keras_t2i.presets.loader.resolve` for the names, and `load` there.
-        """
+        """Reads a model from a preset, a run, a packaged name, `hf://` or `kaggle://`: see `presets.loader.resolve`."""
         from keras_t2i.presets import loader
 
         return loader.load(cls, name)
 
-    def export(self, path: str | os.PathLike[str], format: str = "tf_saved_model") -> None:  # type: ignore[override]
+    def export(self, path: str | os.PathLike[str], format: str = "tf_saved_model", **options: Any) -> None:  # type: ignore[override]
         """Writes the averaged generator for use without this package: see `keras_t2i.export`.
 
         Args:
-            path: The directory to write.
-            format: `"tf_saved_model"`, captions in and images out in one graph; or `"litert"`, files for phones.
+            path: Directory to write.
+            format: `"tf_saved_model"`, one graph; `"serving"`, for TF Serving; or `"litert"`, for phones and browsers.
+            **options: Of the format, such as the `precision` of LiteRT.
 
         Raises:
-            ValueError: for an unknown format, or if other files are in the way.
+            ValueError: for a format or an option that cannot be, or if other files are in the way.
         """
         from keras_t2i import export
 
-        export.export(self, path, format)
+        export.export(self, path, format, **options)

@@ -5,17 +5,14 @@ Nothing heavy is imported before a function needs it, so that `keras-t2i --help`
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from keras_t2i.config import RunConfig
 
-__all__ = ["RunConfig", "evaluate", "evaluate_folders", "export", "finetune", "generate", "train"]
+__all__ = ["RunConfig", "evaluate", "evaluate_folders", "finetune", "train"]
 
 _ADAPTERS = "adapters.safetensors"
 
@@ -174,63 +171,3 @@ def evaluate_folders(
     result = compare_images(images["generated"], images["real"], cached)
     diversity = pairwise_distance(images["generated"]) / max(pairwise_distance(images["real"]), 1e-12)
     return {**result, "diversity": diversity}
-
-
-def generate(
-    model: Path,
-    captions: Sequence[str],
-    output: Path,
-    num_images: int = 4,
-    seed: int = 0,
-    truncation: float = 1.0,
-    guidance: float = 1.0,
-    negative_prompt: str | None = None,
-) -> dict[str, Any]:
-    """Draws captions with a trained model, one PNG an image, and a grid of all; written all or none.
-
-    Returns:
-        Where the `images`, in order, and the `grid` are.
-
-    Raises:
-        ValueError: for a text that is no caption, a factor that is no truncation, or if `model` is no model.
-        OSError: if the files cannot be written.
-    """
-    from PIL import Image
-
-    from keras_t2i import TextToImageGAN
-    from keras_t2i.data.rows import caption_problem
-    from keras_t2i.training import draw_grid
-
-    for number, caption in enumerate(captions, start=1):
-        if problem := caption_problem(caption):
-            raise ValueError(f"Caption {number} cannot be drawn: {problem}.")
-    gan = TextToImageGAN.from_preset(model)
-    images = gan.generate(captions, num_images, seed, truncation, guidance, negative_prompt)
-    names = [f"{i // num_images:02d}-{i % num_images:02d}.png" for i in range(len(images))]
-    grid = draw_grid(images.reshape(len(captions), num_images, *images.shape[1:]), captions)
-    pictures = dict(zip([*names, "grid.png"], [*map(Image.fromarray, images), grid], strict=True))
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output, prefix=".generate-") as beside:
-        for name, picture in pictures.items():
-            picture.save(Path(beside) / name)
-        for name in pictures:
-            os.replace(Path(beside) / name, output / name)
-    return {"images": [str(output / name) for name in names], "grid": str(output / "grid.png")}
-
-
-def export(model: Path, output: Path, to: str = "serving") -> dict[str, Any]:
-    """Exports a trained model: see `keras_t2i.export`.
-
-    Returns:
-        The `format`, the `path` and how many `bytes` are there.
-
-    Raises:
-        ValueError: if `model` is no model, or other files are in the way.
-        OSError: if the files cannot be written.
-    """
-    from keras_t2i import TextToImageGAN
-
-    format = {"serving": "tf_saved_model", "litert": "litert"}[to]
-    TextToImageGAN.from_preset(model).export(output, format=format)
-    size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
-    return {"format": format, "path": str(output), "bytes": size}

@@ -21,6 +21,7 @@ LAYER_0 = {
     "networks",
     "guards",
     "latents",
+    "provenance",
     "batch",
     "averaging",
     "sampling",
@@ -33,26 +34,39 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(("text", "data", "image_features", "metrics"), LAYER_0),
     # Layer 2 receives its parts; `gan` hands files over to layer 3, inside the functions that do so.
     "report": set(),  # Plain data in, a page out.
+    "serve": set(),  # It serves an artefact, whoever made it.
+    "demo": set(),  # A page and a bundle, likewise.
     "gan": LAYER_0 | {"presets.loader", "export"},
     "training": LAYER_0,
     # Layer 3 acts on a given model; the table of families and the one gate for files lie here.
     "presets": LAYER_0 | {"gan", "text", "presets"},
-    "export": {"presets.directory"},
+    "export": {"presets.directory", "latents", "provenance"},
     "transfer": LAYER_0 | {"data", "gan", "text"},
     "strategies": {"data", "gan", "transfer"},
     # Layer 4 builds by name.
     "config": LAYER_0 | {"data", "text", "image_features", "gan", "presets", "strategies"},
     "instruments": {"config", "data", "image_features", "metrics"},
     "runs": LAYER_0
-    | {"config", "instruments", "data", "image_features", "metrics", "gan", "training", "export"}
-    | {"strategies", "transfer"},
+    | {"config", "instruments", "data", "image_features", "metrics", "gan", "training", "strategies", "transfer"},
+    "shipping": LAYER_0 | {"config", "data", "demo", "gan", "training", "export", "serve"},
     "run_report": {"config", "instruments", "metrics", "gan", "report"},
     "compare": {"config", "instruments", "strategies", "metrics", "training", "report"},
-    "quickstart": LAYER_0 | {"data", "gan", "export", "runs", "training"},
-    "cli": {"config", "compare", "data", "presets", "quickstart", "runs", "run_report", "strategies"},
+    "quickstart": LAYER_0 | {"data", "gan", "export", "runs", "shipping", "training"},
+    "cli": {
+        "config",
+        "compare",
+        "data",
+        "presets",
+        "quickstart",
+        "runs",
+        "run_report",
+        "serve",
+        "shipping",
+        "strategies",
+    },
     "__main__": {"cli"},
 }
-BUILDERS = {"cli", "compare", "config", "instruments", "quickstart", "run_report", "runs", "__main__"}
+BUILDERS = {"cli", "compare", "config", "instruments", "quickstart", "run_report", "runs", "shipping", "__main__"}
 LAZY_NAMES = {
     "TextToImageGAN": "gan",
     "TextEncoder": "text",

@@ -110,6 +110,10 @@ def test_generate_writes_the_images_of_the_python_call(run: Path, place: Path) -
     expected = TextToImageGAN.from_preset(run).generate(CAPTIONS, num_images=3, seed=5, truncation=0.5)
     np.testing.assert_array_equal([pixels(file) for file in files], expected)
     assert pixels(drawn.json["grid"]).shape[1] > 3 * 32
+    told = keras_t2i("inspect", files[4]).json
+    assert (told["prompt"], told["seed"], told["index"], told["truncation"]) == (CAPTIONS[1], 5, 4, 0.5)
+    assert told["digital_source_type"] == "trainedAlgorithmicMedia"
+    assert keras_t2i("inspect", run / "grids" / "epoch-0001.png").json["model"]
     assert sorted(path.name for path in (place / "drawn").iterdir()) == sorted([*(f.name for f in files), "grid.png"])
 
 
@@ -181,6 +185,22 @@ def test_export_for_phones(run: Path, place: Path) -> None:
     assert json.loads((place / "litert" / "bundle.json").read_text())["generator"]["file"] == "generator.tflite"
     assert result.json["format"] == "litert"
     assert result.json["bytes"] == sum(file.stat().st_size for file in (place / "litert").iterdir())
+    phone = keras_t2i(
+        "generate", "litert", CAPTIONS[0], "-n", 2, "--seed", 5, "-o", "phone", "--no-record-prompts"
+    ).json
+    expected = TextToImageGAN.from_preset(run).generate(CAPTIONS[0], num_images=2, seed=5).astype(int)
+    assert np.abs(expected - [pixels(Path(name)) for name in phone["images"]]).max() <= 1
+    assert "prompt" not in keras_t2i("inspect", phone["images"][0]).json
+
+
+def test_export_for_accelerators_takes_its_ranges_from_captions(run: Path, place: Path) -> None:
+    (place / "captions.txt").write_text("\n".join([*CAPTIONS, ""]))
+    how = ("--to", "litert", "--precision", "int8-static", "--output", "static")
+    for captions in ((), ("--captions", "captions.txt")):
+        result = keras_t2i("export", run, *how, *captions)
+        assert result.code == 0
+        assert result.json["precision"] == "int8-static"
+        assert result.json["measured"]["psnr_db"] > 15
 
 
 def test_data_check_prints_a_report_and_draws_a_sheet(place: Path) -> None:

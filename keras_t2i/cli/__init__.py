@@ -7,10 +7,10 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from keras_t2i.cli import making, measuring, transferring, using  # In the order in which --help lists them.
+from keras_t2i.cli import making, measuring, transferring, using, web  # In the order in which --help lists them.
 from keras_t2i.cli.app import app, say
 
-__all__ = ["app", "main", "making", "measuring", "transferring", "using"]
+__all__ = ["app", "main", "making", "measuring", "transferring", "using", "web"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

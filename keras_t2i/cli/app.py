@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["app", "data_app", "print_result", "say", "verbosity"]
+__all__ = ["app", "data_app", "print_result", "say", "verbosity", "work_quietly"]
 
 app = typer.Typer(
     help="Train a text-to-image generator on your own captioned images, measure it, and ship it.\n\n"
@@ -28,11 +28,16 @@ app.add_typer(data_app, name="data")
 
 
 def print_result(work: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any) -> None:
-    """Prints what `work` returns as JSON, alone on stdout: Keras' progress bars would go there too."""
+    """Prints what `work` returns as JSON."""
+    result = work_quietly(work, *args, **kwargs)
+    print(json.dumps(result, indent=2), flush=True)
+
+
+def work_quietly(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Calls `work` with nothing on stdout, where Keras' progress bars would go: it is for results alone."""
     _import_tensorflow_quietly()
     with contextlib.redirect_stdout(sys.stderr):
-        result = work(*args, **kwargs)
-    print(json.dumps(result, indent=2), flush=True)
+        return work(*args, **kwargs)
 
 
 def _import_tensorflow_quietly() -> None:

@@ -43,3 +43,7 @@ MaxSkippedShare = Annotated[
 BatchSize = Annotated[int, of_training(min=1, help="Images in a batch.")]
 of_seed = partial(typer.Option, min=0, max=2**31 - 1)
 Seed = Annotated[int, of_seed(help="Seed of the noise.")]
+Host = Annotated[str, typer.Option(help="Address to listen at.")]
+RecordPrompts = Annotated[
+    bool, typer.Option("--record-prompts/--no-record-prompts", help="Whether PNG files hold their captions.")
+]

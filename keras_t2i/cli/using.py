@@ -1,4 +1,4 @@
-"""Commands that use a trained model: presets, generate, export."""
+"""Commands that use a trained model: presets, generate, export, inspect."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from keras_t2i import runs
+from keras_t2i import shipping
 from keras_t2i.cli.app import app, print_result, say
 from keras_t2i.cli.options import (
     Model,
     NumImages,
     Output,
+    RecordPrompts,
     Seed,
 )
 
@@ -56,14 +57,17 @@ def generate(
     negative_prompt: Annotated[
         str | None, typer.Option(help="What to go away from, with a guidance above 1, in place of no caption.")
     ] = None,
+    record_prompts: RecordPrompts = True,
 ) -> None:
     """Draw captions with a trained model: one PNG an image, and a grid of all.
 
-    An image depends on its caption, its number and the seed alone.
+    An image depends on its caption, its number and the seed alone. MODEL may also be a LiteRT bundle: what a phone
+    would draw.
 
     `keras-t2i generate runs/shapes "a large red star" "a small blue ring" -n 4 --seed 1 -o pictures`
     """
-    print_result(runs.generate, model, captions, output, num_images, seed, truncation, guidance, negative_prompt)
+    how = (num_images, seed, truncation, guidance, negative_prompt, record_prompts)
+    print_result(shipping.generate, model, captions, output, *how)
 
 
 @app.command()
@@ -71,14 +75,37 @@ def export(
     model: Model,
     output: Output,
     to: Annotated[
-        Literal["serving", "litert"],
-        typer.Option(help="A SavedModel for TF Serving, or a LiteRT bundle for phones and browsers."),
+        Literal["serving", "saved_model", "litert"],
+        typer.Option(
+            help="**serving**: a SavedModel with all that TF Serving reads; **saved_model**: that alone; **litert**: a "
+            "bundle for phones and browsers."
+        ),
     ] = "serving",
+    precision: Annotated[
+        Literal["float32", "float16", "int8", "int8-static"],
+        typer.Option(help="Of litert: int8 is a quarter of the size; int8-static is for accelerators."),
+    ] = "float32",
+    captions: Annotated[
+        Path | None,
+        typer.Option(help="Of litert: text file with a caption a line. Default: those that a run was trained on."),
+    ] = None,
+    record_prompts: RecordPrompts = True,
 ) -> None:
     """Export a trained model for use without this package.
 
     An older export of the same kind in the directory is replaced; other files never are.
 
-    `keras-t2i export runs/shapes --to litert -o shapes_litert`
+    `keras-t2i export runs/shapes --to litert --precision int8 -o shapes_litert`
     """
-    print_result(runs.export, model, output, to)
+    print_result(shipping.export, model, output, to, precision, captions, record_prompts)
+
+
+@app.command()
+def inspect(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A PNG file.")],
+) -> None:
+    """Read what a picture says of its origin: caption, seed, model, and that a machine drew it.
+
+    `keras-t2i inspect generated/00-00.png`
+    """
+    print_result(shipping.inspect, image)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,38 +16,78 @@ import numpy as np
 import tensorflow as tf
 
 import keras_t2i
+from keras_t2i.export.litert_runner import BUNDLE, LiteRTBundle
+from keras_t2i.export.wordpiece import hugging_face_tokenizer
+from keras_t2i.latents import LATENTS_RULE, example_latents, latents_for
 from keras_t2i.presets.directory import sha256, written_atomically
+from keras_t2i.provenance import fingerprint
 
 if TYPE_CHECKING:
     from keras_t2i.gan import TextToImageGAN
     from keras_t2i.networks.base import Generator
     from keras_t2i.text import TextEncoder
 
-__all__ = ["run_generator", "write"]
+__all__ = ["PRECISIONS", "write"]
 
-_BUNDLE = "bundle.json"
+PRECISIONS = ("float32", "float16", "int8", "int8-static")
+"""`float16`: weights in half the bytes. `int8`: weights in a quarter of them, activations quantized as they come.
+`int8-static`: the generator's activations too, in ranges seen on captions, as accelerators need it; in the text encoder
+fixed ranges cost too much (on `shapes_64` 4 dB of the images' signal-to-noise ratio), so it stays at `int8`."""
+
+_CALIBRATED = 100  # Captions that ranges are taken from.
+_COMPARED = 16  # Images that are compared with Keras', and timed.
+
+Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
+"""Makes inputs of a network, one call's at a time."""
 
 
-def write(gan: TextToImageGAN, path: str | os.PathLike[str]) -> None:
+def write(
+    gan: TextToImageGAN,
+    path: str | os.PathLike[str],
+    precision: str = "float32",
+    captions: Sequence[str] | None = None,
+) -> None:
     """Writes a directory with the averaged generator, and the text encoder where an app can tokenize for it.
 
-    - `generator.tflite`: float32, one image a call: `latents` `[1, Z]` and `sentence_embeddings` `[1, D]` to `images`
+    - `generator.tflite`: one image a call: `latents` `[1, Z]` and `sentence_embeddings` `[1, D]` to `images`
       `[1, H, W, 3]` in [-1, 1]. Builtin operations alone, so that every LiteRT runtime can run it.
     - `text_encoder.tflite`: `token_ids` and `padding_mask`, int32, `[1, T]`, to `sentence_embeddings` `[1, D]`.
-    - `vocab.txt`: the WordPiece vocabulary; the app splits captions into its pieces. Encoders with another tokenizer
-      are left out, and `bundle.json` says so: the app then takes embeddings computed elsewhere.
-    - `bundle.json`: shapes, names, ranges, the rules of tokenization, checksums and the licence.
+    - `vocab.txt` and `tokenizer.json`: the WordPiece vocabulary, alone and in Hugging Face's format; the app splits
+      captions into its pieces. Encoders with another tokenizer are left out, and `bundle.json` says so: the app then
+      takes embeddings computed elsewhere.
+    - `latents.json`: noise of some seeds, to test an app's own generator of it against.
+    - `bundle.json`: shapes, names, ranges, the rules of tokenization and noise, checksums, sizes and the licence; and,
+      measured while it was written, how far images are from Keras' and how long one takes.
+
+    Inputs and outputs are float32 whatever the precision. `LiteRTBundle` draws with it.
+
+    Args:
+        gan: The model.
+        path: The directory to write.
+        precision: One of `PRECISIONS`.
+        captions: Captions such as it will be given, best those of the training set: `int8-static` needs them, the
+            others compare images by them. By default the one in the model's card.
 
     Raises:
-        ValueError: if other files are at `path`.
+        ValueError: for an unknown precision, without captions where they are needed, or if other files are at `path`.
     """
+    if precision not in PRECISIONS:
+        raise ValueError(f"Unknown precision {precision!r}. Expected one of: {', '.join(PRECISIONS)}.")
+    if precision == "int8-static" and not captions:
+        raise ValueError("`int8-static` takes its ranges from captions: pass some of the training set as `captions`.")
+    captions = list(captions or [gan.card.get("caption") or "a picture"])
     encoder = gan.text_encoder
-    with written_atomically(path, marker=_BUNDLE) as directory:
+    with written_atomically(path, marker=BUNDLE) as directory:
         bundle: dict[str, Any] = {
-            "format": "keras_t2i litert bundle 1",
+            "format": "keras_t2i litert bundle 2",
             "versions": {"keras_t2i": keras_t2i.__version__, "tensorflow": tf.__version__},
-            "license": getattr(gan, "card", {}).get("license"),
-            "generator": _write_generator(gan, directory),
+            "name": gan.card.get("name"),
+            "example": gan.card.get("caption"),
+            "license": gan.card.get("license"),
+            "model": fingerprint(gan),
+            "precision": precision,
+            "latents": {"rule": LATENTS_RULE, "examples": "latents.json"},
+            "generator": _write_generator(gan, directory, precision, captions),
             "text_encoder": None,
             "tokenizer": None,
         }
@@ -56,56 +99,77 @@ def write(gan: TextToImageGAN, path: str | os.PathLike[str]) -> None:
             kind = type(encoder.preprocessor.tokenizer).__name__
             bundle["note"] = f"The text encoder is left out: its {kind} is not WordPiece. Compute embeddings elsewhere."
         else:
-            bundle["text_encoder"] = _write_text_encoder(encoder, directory)
+            bundle["text_encoder"] = _write_text_encoder(encoder, directory, precision)
             bundle["tokenizer"] = _write_vocabulary(encoder, directory)
-        bundle["sha256"] = {file.name: sha256(file) for file in sorted(directory.iterdir())}
-        (directory / _BUNDLE).write_text(json.dumps(bundle, indent=2) + "\n", encoding="utf-8")
+        _write_json(directory / "latents.json", example_latents(gan.generator.latent_dim))
+        files = sorted(directory.iterdir())
+        bundle["bytes"] = {file.name: file.stat().st_size for file in files}
+        bundle["sha256"] = {file.name: sha256(file) for file in files}
+        _write_json(directory / BUNDLE, bundle)
+        bundle["measured"] = _measure(LiteRTBundle(directory), gan, captions)
+        _write_json(directory / BUNDLE, bundle)
 
 
-def run_generator(
-    directory: str | os.PathLike[str], latents: np.ndarray, sentence_embeddings: np.ndarray
-) -> np.ndarray:
-    """Draws with a bundle's generator in the LiteRT interpreter, one image at a time, as a phone would.
+def _measure(bundle: LiteRTBundle, gan: TextToImageGAN, captions: Sequence[str]) -> dict[str, Any]:
+    """How far the bundle's images are from Keras', in [-1, 1], and how long it takes from a caption to pixels."""
+    latents = latents_for(0, _COMPARED, bundle.latent_dim)
+    some = [captions[number % len(captions)] for number in range(_COMPARED)]
+    reads = bundle.description["tokenizer"] is not None
+    text = _embeddings(gan, some)
+    expected = np.asarray(gan.ema_generator(latents, text, training=False), np.float32)
+    given = bundle.encode(some) if reads else text
+    images = bundle.draw(latents, given)
+    seconds = []
+    for number in range(_COMPARED):
+        start = time.perf_counter()
+        bundle.draw(latents[number : number + 1], bundle.encode([some[number]]) if reads else text[number : number + 1])
+        seconds.append(time.perf_counter() - start)
+    error = np.mean((images - expected) ** 2)
+    return {
+        "images": _COMPARED,
+        "max_difference": float(np.abs(images - expected).max()),
+        "psnr_db": None if error == 0 else round(float(10 * np.log10(4 / error)), 2),
+        "milliseconds": round(float(np.median(seconds)) * 1000, 3),
+        "threads": bundle.num_threads,
+    }
 
-    Args:
-        directory: A bundle made by `write`.
-        latents: Noise, float32, shape `(B, Z)`.
-        sentence_embeddings: Float32, shape `(B, D)`.
 
-    Returns:
-        Images in [-1, 1], float32, shape `(B, H, W, 3)`.
-    """
-    from ai_edge_litert.interpreter import Interpreter
-
-    draw = Interpreter(str(Path(directory) / "generator.tflite"), num_threads=1).get_signature_runner()
-    pairs = zip(np.asarray(latents, np.float32), np.asarray(sentence_embeddings, np.float32), strict=True)
-    return np.concatenate([draw(latents=z[None], sentence_embeddings=e[None])["images"] for z, e in pairs])
+def _embeddings(gan: TextToImageGAN, captions: Sequence[str]) -> np.ndarray:
+    if gan.text_encoder is not None:
+        return gan.text_encoder.encode(captions)
+    return np.random.default_rng(0).normal(size=(len(captions), gan.embedding_dim)).astype(np.float32)
 
 
-def _write_generator(gan: TextToImageGAN, directory: Path) -> dict[str, Any]:
+def _write_generator(gan: TextToImageGAN, directory: Path, precision: str, captions: Sequence[str]) -> dict[str, Any]:
     generator = _float32_copy(gan.ema_generator)
     latents = keras.Input(batch_shape=(1, generator.latent_dim), name="latents")
     embeddings = keras.Input(batch_shape=(1, gan.embedding_dim), name="sentence_embeddings")
     outputs = {"images": generator(latents, embeddings, training=False)}
-    description = _convert(keras.Model([latents, embeddings], outputs), directory / "generator.tflite")
+
+    def samples() -> Iterator[dict[str, np.ndarray]]:
+        text = _embeddings(gan, captions[:_CALIBRATED])
+        for noise, row in zip(latents_for(1, len(text), generator.latent_dim), text, strict=True):
+            yield {"latents": noise[None], "sentence_embeddings": row[None]}
+
+    model = keras.Model([latents, embeddings], outputs)
     return {
-        **description,
-        "latents": "independent standard normal numbers, multiplied by a truncation factor from 0 to 1",
+        **_convert(model, directory / "generator.tflite", precision, samples),
         "images": "RGB from -1 to 1, channels last; a byte is round((value + 1) * 127.5)",
     }
 
 
-def _write_text_encoder(encoder: TextEncoder, directory: Path) -> dict[str, Any]:
+def _write_text_encoder(encoder: TextEncoder, directory: Path, precision: str) -> dict[str, Any]:
     shape = (1, encoder.sequence_length)
     token_ids = keras.Input(batch_shape=shape, dtype="int32", name="token_ids")
     padding_mask = keras.Input(batch_shape=shape, dtype="int32", name="padding_mask")
     outputs = {"sentence_embeddings": encoder.embed(token_ids, padding_mask)["sentence_embeddings"]}
-    description = _convert(keras.Model([token_ids, padding_mask], outputs), directory / "text_encoder.tflite")
+
+    model = keras.Model([token_ids, padding_mask], outputs)
     return {
-        **description,
+        **_convert(model, directory / "text_encoder.tflite", precision.removesuffix("-static")),
         "padding_mask": "1 at the caption's tokens, start and end included; 0 at padding",
         "normalization": "token ids, as they are"
-        if hasattr(encoder, "vocabulary_size")
+        if encoder.vocabulary_size is not None
         else "unit root mean square: divided by its L2 norm, then multiplied by sqrt(D); already applied",
     }
 
@@ -114,9 +178,10 @@ def _write_vocabulary(encoder: TextEncoder, directory: Path) -> dict[str, Any]:
     tokenizer = encoder.preprocessor.tokenizer
     vocabulary = tokenizer.get_vocabulary()
     (directory / "vocab.txt").write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8", newline="\n")
-    return {
+    rules = {
         "kind": "wordpiece",
         "vocabulary": "vocab.txt",
+        "json": "tokenizer.json",
         "sequence_length": encoder.sequence_length,
         "lowercase": tokenizer.lowercase,
         "strip_accents": tokenizer.strip_accents,
@@ -129,6 +194,8 @@ def _write_vocabulary(encoder: TextEncoder, directory: Path) -> dict[str, Any]:
         "padding_token_id": tokenizer.pad_token_id,
         "unknown_token_id": tokenizer.token_to_id(tokenizer.oov_token),
     }
+    _write_json(directory / "tokenizer.json", hugging_face_tokenizer(vocabulary, rules), indent=None)
+    return rules
 
 
 def _float32_copy(generator: Generator) -> Generator:
@@ -141,16 +208,30 @@ def _float32_copy(generator: Generator) -> Generator:
         keras.config.set_dtype_policy(policy)
 
 
-def _convert(model: keras.Model, path: Path) -> dict[str, Any]:
+def _convert(model: keras.Model, path: Path, precision: str, samples: Samples | None = None) -> dict[str, Any]:
     """Writes a `.tflite` file and returns its description."""
     # Builtins only: an operation that needs more makes the conversion fail here, and not on a phone.
-    supported = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
+    target: dict[str, Any] = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
+    options: dict[str, Any] = {} if precision == "float32" else {"optimizations": [tf.lite.Optimize.DEFAULT]}
+    if precision == "float16":
+        target["supported_types"] = [tf.float16]
+    elif precision == "int8-static":
+        target["supported_ops"] = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
+        options["representative_dataset"] = samples
     # Spelled out, because Keras would make the batch dimension dynamic, and upsampling cannot be converted with that.
     signature = [[keras.InputSpec(shape=x.shape, dtype=x.dtype, name=x.name) for x in model.inputs]]
-    model.export(str(path), format="litert", verbose=False, input_signature=signature, target_spec=supported)
+    with warnings.catch_warnings():  # The converter itself calibrates with an interpreter that it calls deprecated.
+        warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated", UserWarning)
+        model.export(
+            str(path), format="litert", verbose=False, input_signature=signature, target_spec=target, **options
+        )
 
     def described(tensors: dict[str, Any]) -> dict[str, Any]:
         return {name: {"shape": list(tensor.shape), "dtype": tensor.dtype} for name, tensor in tensors.items()}
 
     inputs = {tensor.name: tensor for tensor in model.inputs}
     return {"file": path.name, "inputs": described(inputs), "outputs": described(model.output)}
+
+
+def _write_json(path: Path, content: Any, indent: int | None = 2) -> None:
+    path.write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")

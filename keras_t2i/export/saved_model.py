@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from keras_t2i.export.png_in_graph import PngWriter
 from keras_t2i.presets.directory import written_atomically
+from keras_t2i.provenance import fingerprint
 
 if TYPE_CHECKING:
     from keras_t2i.gan import TextToImageGAN
@@ -18,20 +20,27 @@ if TYPE_CHECKING:
 __all__ = ["write"]
 
 
-def write(gan: TextToImageGAN, path: str | os.PathLike[str]) -> None:
+def write(gan: TextToImageGAN, path: str | os.PathLike[str], record_prompts: bool = True) -> None:
     """Writes a SavedModel of the averaged generator.
 
     Signatures; every input has a leading batch dimension, and no row depends on the others:
 
     - `serving_default`: `prompts` (string, `[B]`), `seeds` (int64, `[B]`) and `truncation` (float32, `[B]`) to
-      `images` (uint8, `[B, H, W, 3]`). Row `b` is `gan.generate(prompts[b], seed=seeds[b], truncation=truncation[b])`:
-      its noise follows from its own seed, wherever in a batch a server may put it. For more images of a caption, send
-      it again with other seeds.
+      `image_bytes` (string, `[B]`): PNG files that say what they are (`keras_t2i.provenance`). The name is the one by
+      which TF Serving knows that they travel as base64. Row `b` is `gan.generate(prompts[b], seed=seeds[b],
+      truncation=truncation[b])`: its noise follows from its own seed, wherever in a batch a server may put it. For
+      more images of a caption, send it again with other seeds.
+    - `generate`: the same to `images` (uint8, `[B, H, W, 3]`).
     - `generate_from_embeddings`: `latents` (float32, `[B, Z]`) and `sentence_embeddings` (float32, `[B, D]`) to
       `images` (float32 in [-1, 1], `[B, H, W, 3]`). The embeddings are those of `embed_text`, of unit root mean square.
     - `embed_text`: `prompts` to `sentence_embeddings`.
 
     Without a text encoder, `generate_from_embeddings` is the only one, and the default.
+
+    Args:
+        gan: The model.
+        path: The directory to write.
+        record_prompts: Whether PNG files hold the caption that they were drawn from.
 
     Raises:
         ValueError: if other files are at `path`.
@@ -51,15 +60,23 @@ def write(gan: TextToImageGAN, path: str | os.PathLike[str]) -> None:
     def embed_text(prompts: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"sentence_embeddings": encoder(prompts)["sentence_embeddings"]}
 
-    @tf.function(input_signature=[prompts, seeds, truncation], autograph=False)
-    def generate(prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> dict[str, tf.Tensor]:
+    def draw(prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
         latents = tf.map_fn(
             lambda seed: tf.random.stateless_normal((latent_dim,), tf.stack([seed, 0]), alg="philox"),
             seeds,
             fn_output_signature=tf.TensorSpec((latent_dim,), tf.float32),
         )
         text = embed_text(prompts)["sentence_embeddings"]
-        return {"images": gan.sampler.to_uint8(latents * truncation[:, None], text)}
+        return gan.sampler.to_uint8(latents * truncation[:, None], text)
+
+    @tf.function(input_signature=[prompts, seeds, truncation], autograph=False)
+    def generate(prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"images": draw(prompts, seeds, truncation)}
+
+    @tf.function(input_signature=[prompts, seeds, truncation], autograph=False)
+    def generate_png(prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = draw(prompts, seeds, truncation)
+        return {"image_bytes": module.png(images, prompts, seeds, truncation)}
 
     # A plain module, so that the weights and the tokenizer's tables are written, and nothing of Keras is. (Keras' own
     # ExportArchive writes the same graph, after tracing everything three times more.)
@@ -67,9 +84,10 @@ def write(gan: TextToImageGAN, path: str | os.PathLike[str]) -> None:
     module.variables_ = [weight.value for weight in generator.weights]
     signatures = {"serving_default": generate_from_embeddings}
     if encoder is not None:
+        module.png = PngWriter(fingerprint(gan), record_prompts)
         module.variables_ += [weight.value for weight in encoder.weights]
         module.tokenizer = encoder.preprocessor.tokenizer
-        signatures = {"serving_default": generate, "embed_text": embed_text}
+        signatures = {"serving_default": generate_png, "generate": generate, "embed_text": embed_text}
     signatures["generate_from_embeddings"] = generate_from_embeddings
     with written_atomically(path, marker="saved_model.pb") as directory:
         tf.saved_model.save(module, str(directory), signatures=signatures)

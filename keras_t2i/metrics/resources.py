@@ -154,7 +154,7 @@ def measure_resources(gan: Any, exports: Mapping[str, str | os.PathLike[str] | N
                 ("truncation", [1.0], tf.float32),
             )
             prompt = {name: tf.constant(value, dtype) for name, value, dtype in request}
-            result["saved_model_from_caption_ms"] = latency(lambda: signatures["serving_default"](**prompt))
+            result["saved_model_from_caption_ms"] = latency(lambda: signatures["generate"](**prompt))
     if "litert" in paths:
         from ai_edge_litert.interpreter import Interpreter
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import io
 import logging
 import os
 from collections.abc import Sequence
@@ -14,6 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from keras_t2i.provenance import fingerprint, png, provenance
 
 __all__ = ["ImageGrid", "draw_grid"]
 
@@ -76,13 +77,12 @@ class ImageGrid(keras.callbacks.Callback):
         repeated = np.repeat(self.sentence_embeddings, self.num_images, axis=0)
         images = self.model.generate_from_embeddings(repeated, seed=self.seed)
         grid = draw_grid(images.reshape(len(self.captions), self.num_images, *images.shape[1:]), self.captions)
-        buffer = io.BytesIO()
-        grid.save(buffer, format="PNG")
+        content = png(grid, provenance(fingerprint(self.model), seed=self.seed))
         target = self.directory / f"epoch-{epoch + 1:04d}.png"
         temporary = target.with_suffix(".tmp")
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(buffer.getbuffer())
+            temporary.write_bytes(content)
             temporary.replace(target)
         except OSError as error:
             temporary.unlink(missing_ok=True)

@@ -12,11 +12,18 @@ from typing import Any
 
 import keras
 import numpy as np
-from checks import EMBEDDING_DIM, FAMILIES, LATENT_DIM, move_weights, tiny_gan
+import pytest
+import tensorflow as tf
+from checks import EMBEDDING_DIM, FAMILIES, LATENT_DIM, move_weights, one_line, tiny_gan
+from PIL import Image
 from tiny_encoder import write_bert_preset, write_roberta_preset
 
+from keras_t2i.data import SHAPE_ATTRIBUTES, shape_captions
+from keras_t2i.export.litert_runner import LiteRTBundle
 from keras_t2i.gan import TextToImageGAN
 from keras_t2i.text import TextEncoder
+
+PROMPTS = ["a red star", "half \ud83d a pair", "CAF\u00c9", "a\0blue circle", "", "\u7ea2\u8272\u7684\u661f"]
 
 READER = """
 import json, sys
@@ -50,6 +57,12 @@ def run_elsewhere(requests: list[dict[str, Any]], folder: Path) -> dict[str, np.
     assert done.returncode == 0, done.stderr
     with np.load(folder / "results.npz") as results:
         return dict(results)
+
+
+def some_shapes(count: int) -> list[str]:
+    sizes = [len(values) for values in SHAPE_ATTRIBUTES.values()]
+    labels = np.random.default_rng(0).integers(0, sizes, (count, len(sizes)))
+    return [shape_captions(row)[0] for row in labels]
 
 
 def trained(family: str, encoder: TextEncoder | None) -> TextToImageGAN:
@@ -88,7 +101,9 @@ def test_bundle_is_complete_and_its_text_encoder_is_keras_own(tmp_path: Path) ->
     bundle = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
     assert bundle["license"] == "CC0-1.0"
     files = {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir() if path.name != "bundle.json"}
-    assert sorted(files) == ["generator.tflite", "text_encoder.tflite", "vocab.txt"]
+    names = ["generator.tflite", "latents.json", "text_encoder.tflite", "tokenizer.json", "vocab.txt"]
+    assert sorted(files) == names
+    assert bundle["bytes"] == {name: len(content) for name, content in files.items()}
     assert bundle["sha256"] == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     assert bundle["generator"]["outputs"] == {"images": {"shape": [1, 32, 32, 3], "dtype": "float32"}}
 
@@ -117,7 +132,11 @@ def test_other_tokenizers_are_left_out_with_a_note(tmp_path: Path) -> None:
     bundle = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
     assert bundle["text_encoder"] is None
     assert "RobertaTokenizer is not WordPiece" in bundle["note"]
-    assert sorted(path.name for path in (tmp_path / "bundle").iterdir()) == ["bundle.json", "generator.tflite"]
+    assert sorted(path.name for path in (tmp_path / "bundle").iterdir()) == [
+        "bundle.json",
+        "generator.tflite",
+        "latents.json",
+    ]
 
 
 def test_a_model_trained_in_bfloat16_is_exported_in_float32(tmp_path: Path) -> None:
@@ -136,3 +155,94 @@ def test_a_model_trained_in_bfloat16_is_exported_in_float32(tmp_path: Path) -> N
     answers = run_elsewhere([{"model": str(tmp_path / "bundle" / "generator.tflite"), "inputs": inputs}], tmp_path)
     expected = same.ema_generator(latents, text, training=False)
     np.testing.assert_allclose(answers["0/images"], expected, atol=1e-4)
+
+
+RUNNER = """
+import json, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("keras", "keras_nlp", "keras_hub", "tensorflow", "tokenizers"):
+            raise ImportError(name + " is not to be imported here")
+
+sys.meta_path.insert(0, Blocked())
+import numpy as np
+from keras_t2i.export.litert_runner import LiteRTBundle
+from keras_t2i.provenance import inspect
+
+bundle = LiteRTBundle(sys.argv[1])
+prompts = json.load(open("prompts.json"))
+np.savez("drawn.npz", images=bundle.generate(prompts, 2, seed=3, truncation=0.8), token_ids=bundle.token_ids(prompts))
+open("one.png", "wb").write(bundle.png(prompts[0], seed=3))
+assert inspect("one.png")["prompt"] == prompts[0]
+"""
+
+
+def test_the_runner_draws_without_tensorflow_what_keras_draws(tmp_path: Path) -> None:
+    gan = trained("compact", TextEncoder.from_preset(write_bert_preset(tmp_path / "encoder")))
+    gan.export(tmp_path / "bundle", "litert")
+    (tmp_path / "prompts.json").write_text(json.dumps(PROMPTS))
+    command = [sys.executable, "-c", RUNNER, "bundle"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "drawn.npz") as drawn:
+        np.testing.assert_array_equal(drawn["token_ids"], gan.text_encoder.token_ids(PROMPTS))
+        expected = gan.generate(PROMPTS, 2, seed=3, truncation=0.8)
+        assert np.abs(drawn["images"].astype(int) - expected).max() <= 1
+    one = np.asarray(Image.open(tmp_path / "one.png")).astype(int)
+    assert np.abs(one - gan.generate(PROMPTS[0], seed=3)[0]).max() <= 1
+
+
+@pytest.mark.parametrize(("precision", "psnr"), [("float16", 60), ("int8", 30), ("int8-static", 25)])
+def test_precisions_are_smaller_and_say_how_near_they_are(precision: str, psnr: float, tmp_path: Path) -> None:
+    gan = TextToImageGAN.from_preset("shapes_64")
+    captions = some_shapes(24)
+    gan.export(tmp_path / "bundle", "litert", precision=precision, captions=captions)
+    bundle = LiteRTBundle(tmp_path / "bundle")
+    measured = bundle.description["measured"]
+    assert measured["psnr_db"] >= psnr
+    assert bundle.description["precision"] == precision
+    assert 0 < measured["milliseconds"] < 500
+    weights = gan.ema_generator.count_params()
+    # Bytes a weight, and room for the graph itself.
+    assert (
+        bundle.description["bytes"]["generator.tflite"]
+        < {"float16": 2.0, "int8": 1.0}.get(precision, 1.0) * weights + 150_000
+    )
+    assert sum(bundle.description["bytes"].values()) < {"float16": 6.5e6}.get(precision, 4e6)
+    images, expected = (drawer.generate(captions, seed=5).astype(float) for drawer in (bundle, gan))
+    assert 10 * np.log10(255**2 / np.mean((images - expected) ** 2)) >= psnr
+
+
+def test_what_cannot_be_written_or_read_is_refused_in_one_line(tmp_path: Path) -> None:
+    gan = tiny_gan("mlp")
+    with pytest.raises(ValueError, match="float32, float16, int8, int8-static") as error:
+        gan.export(tmp_path / "bundle", "litert", precision="int4")
+    assert "'int4'" in one_line(error)
+    with pytest.raises(ValueError, match="`captions`") as error:
+        gan.export(tmp_path / "bundle", "litert", precision="int8-static")
+    one_line(error)
+    assert not (tmp_path / "bundle").exists()
+    with pytest.raises(ValueError, match="no LiteRT bundle") as error:
+        LiteRTBundle(tmp_path)
+    one_line(error)
+    gan.export(tmp_path / "bundle", "litert")
+    with pytest.raises(ValueError, match="reads no captions") as error:
+        LiteRTBundle(tmp_path / "bundle").generate("a star")
+    one_line(error)
+    weights = tmp_path / "bundle" / "generator.tflite"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match="damaged") as error:
+        LiteRTBundle(tmp_path / "bundle")
+    assert "generator.tflite" in one_line(error)
+
+
+def test_an_app_can_check_its_noise(tmp_path: Path) -> None:
+    tiny_gan("mlp").export(tmp_path / "bundle", "litert")
+    examples = json.loads((tmp_path / "bundle" / "latents.json").read_text())
+    assert len(examples) > 4
+    for example in examples:
+        expected = tf.random.stateless_normal((LATENT_DIM,), (int(example["seed"]), example["index"]), alg="philox")
+        np.testing.assert_allclose(example["latents"], expected, atol=2e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -11,17 +12,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from checks import EMBEDDING_DIM, FAMILIES, LATENT_DIM, move_weights, one_line, tiny_gan
+from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 from tiny_encoder import write_bert_preset, write_roberta_preset
 
+from keras_t2i import provenance
+from keras_t2i.export.png_in_graph import PngWriter
 from keras_t2i.gan import TextToImageGAN
 from keras_t2i.text import TextEncoder
 
 PROMPTS = ["a red star", "CAFÉ", "a\0blue circle", "", "红色的星"]
 
 READER = """
-import json, sys
+import base64, json, sys
 
 class Blocked:
     def find_spec(self, name, path=None, target=None):
@@ -39,9 +44,20 @@ for number, request in enumerate(json.load(open(sys.argv[1]))):
     types = {name: spec.dtype for name, spec in signature.structured_input_signature[1].items()}
     inputs = {name: tf.constant(value, types[name]) for name, value in request["inputs"].items()}
     for name, value in signature(**inputs).items():
-        results[f"{number}/{name}"] = value.numpy()
+        value = value.numpy()
+        results[f"{number}/{name}"] = value if value.dtype != object else [base64.b64encode(one) for one in value]
 np.savez(sys.argv[2], **results)
 """
+
+HARD = [
+    'say "red" \\\\ blue',
+    "",
+    "a\0b\tc\n",
+    "\u7ea2\u8272" * 400,
+    "\U0001f600" * 499 + '"\\\\',
+    "\u05d0\u0628",
+    "x" * 10_000,
+]
 
 
 def run_elsewhere(requests: list[dict[str, Any]], folder: Path) -> list[dict[str, np.ndarray]]:
@@ -92,9 +108,10 @@ def test_strings_in_images_out_equals_generate(write_preset: Any, tmp_path: Path
     rows = {"prompts": PROMPTS, "seeds": seeds, "truncation": truncation}
     last = {name: values[-2:] for name, values in rows.items()}
     model = str(tmp_path / "model")
-    requests = [{"model": model, "signature": "serving_default", "inputs": inputs} for inputs in (rows, last)]
+    requests = [{"model": model, "signature": "generate", "inputs": inputs} for inputs in (rows, last)]
     requests.append({"model": model, "signature": "embed_text", "inputs": {"prompts": PROMPTS}})
-    served, served_last, embedded = run_elsewhere(requests, tmp_path)
+    requests.append({"model": model, "signature": "serving_default", "inputs": rows})
+    served, served_last, embedded, files = run_elsewhere(requests, tmp_path)
     expected = np.concatenate(
         [gan.generate(row[0], seed=row[1], truncation=row[2]) for row in zip(*rows.values(), strict=True)]
     )
@@ -104,6 +121,13 @@ def test_strings_in_images_out_equals_generate(write_preset: Any, tmp_path: Path
     assert (served["images"] != expected).mean() < 1e-3
     assert np.abs(served_last["images"].astype(int) - expected[-2:]).max() <= 1
     np.testing.assert_allclose(embedded["sentence_embeddings"], gan.text_encoder.encode(PROMPTS), atol=1e-5)
+    for number, content in enumerate(files["image_bytes"]):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(base64.b64decode(content))
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), served["images"][number])
+        recorded = provenance.provenance(provenance.fingerprint(gan), PROMPTS[number], seeds[number])
+        recorded |= {"truncation": truncation[number], "digital_source_type": "trainedAlgorithmicMedia"}
+        assert provenance.inspect(path) == recorded
     if write_preset is write_bert_preset:
         assert not [name for name in operations(tmp_path / "model") if "RoundRobin" in name]
 
@@ -121,7 +145,22 @@ def test_other_files_are_never_overwritten_and_formats_are_named(tmp_path: Path)
         with pytest.raises(ValueError, match="not overwritten") as error:
             gan.export(tmp_path, format)
         assert str(tmp_path) in one_line(error)
-    with pytest.raises(ValueError, match="tf_saved_model, litert") as error:
+    with pytest.raises(ValueError, match="tf_saved_model, serving, litert") as error:
         gan.export(tmp_path / "model", "onnx")
     assert "'onnx'" in one_line(error)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.png"]
+
+
+def test_png_files_from_the_graph_record_any_caption(tmp_path: Path) -> None:
+    """The checksum of the text is the graph's own work: Pillow refuses a chunk whose checksum is wrong."""
+    images = np.random.default_rng(0).integers(0, 256, (len(HARD), 4, 4, 3), np.uint8)
+    seeds = np.array([0, -1, 2**63 - 1, -(2**63), 7, 8, 9])
+    for with_prompts in (True, False):
+        write = tf.function(PngWriter("ab" * 32, with_prompts).__call__, autograph=False)
+        for number, content in enumerate(write(images, HARD, seeds, np.ones(len(HARD), np.float32)).numpy()):
+            (tmp_path / "x.png").write_bytes(content)
+            np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "x.png")), images[number])
+            expected = provenance.provenance("ab" * 32, HARD[number] if with_prompts else None, int(seeds[number]))
+            found = provenance.inspect(tmp_path / "x.png")
+            assert found == {**expected, "digital_source_type": "trainedAlgorithmicMedia"}
+            assert list(found)[:-1] == list(expected)

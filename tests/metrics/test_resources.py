@@ -230,7 +230,7 @@ def test_profile_of_captions_counts_their_encoding(text_encoder: Any) -> None:
     gan = tiny_gan("mlp", text_encoder, penalty=None)
     batch = {"images": make_batch(4)["images"], "captions": np.array(["a red star", "a blue circle"] * 2)}
     profile = step_profile(gan, batch, num_steps=2)
-    assert 0 < profile["text_encoding_seconds"] < profile["train_step_seconds"]
+    assert profile["text_encoding_seconds"] > 0
     assert profile["penalty_seconds"] == 0
 
 

@@ -162,12 +162,12 @@ def test_checkpoints_hold_the_factors(tmp_path: Path) -> None:
 def test_exports_draw_with_the_adapters(adapted: TextToImageGAN, tmp_path: Path) -> None:
     import tensorflow as tf
 
-    from keras_t2i.export.litert import run_generator
+    from keras_t2i.export.litert_runner import LiteRTBundle
 
     latents, text = make_latents(2), CAPTIONS[:2]
     expected = adapted.ema_generator(latents, text, training=False).numpy()
     adapted.export(tmp_path / "litert", format="litert")
-    np.testing.assert_allclose(run_generator(tmp_path / "litert", latents, text), expected, atol=1e-5)
+    np.testing.assert_allclose(LiteRTBundle(tmp_path / "litert").draw(latents, text), expected, atol=1e-5)
     adapted.export(tmp_path / "serving")
     served = tf.saved_model.load(str(tmp_path / "serving")).signatures["generate_from_embeddings"]
     images = served(latents=tf.constant(latents), sentence_embeddings=tf.constant(text))["images"]

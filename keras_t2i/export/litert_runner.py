@@ -1,0 +1,135 @@
+"""Draws with a LiteRT bundle, without TensorFlow: what an app on a phone does, in Python.
+
+bundle = LiteRTBundle("shapes_litert")
+images = bundle.generate("a large red star", seed=3)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_t2i.export.wordpiece import WordPiece
+from keras_t2i.latents import latents_for
+from keras_t2i.provenance import png, provenance
+
+__all__ = ["BUNDLE", "LiteRTBundle"]
+
+BUNDLE = "bundle.json"
+
+
+class LiteRTBundle:
+    """A generator, and the text encoder beside it, in the interpreter of `ai-edge-litert`; one image at a time.
+
+    Args:
+        directory: A bundle that `keras_t2i.export.litert` has written.
+        num_threads: Threads of the interpreter.
+
+    Raises:
+        ValueError: if there is no bundle, or a file of it has changed.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], num_threads: int = 1) -> None:
+        self.directory = Path(directory)
+        self.num_threads = num_threads
+        try:
+            self.description = json.loads((self.directory / BUNDLE).read_text(encoding="utf-8"))
+            checksums = self.description["sha256"]
+            latents = self.description["generator"]["inputs"]["latents"]["shape"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{str(directory)!r} is no LiteRT bundle: it needs a {BUNDLE} such as `keras-t2i export --to litert` "
+                "writes."
+            ) from error
+        for name, expected in checksums.items():
+            file = self.directory / Path(name).name
+            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+                raise ValueError(f"{str(file)!r} is not what {BUNDLE} says: it is missing or damaged. Export it again.")
+        self.latent_dim = int(latents[-1])
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the model before it was converted: see `keras_t2i.provenance.fingerprint`."""
+        return self.description["model"]
+
+    def token_ids(self, captions: Sequence[str]) -> np.ndarray:
+        """Token numbers, int32, shape `(len(captions), sequence_length)`."""
+        return self._wordpiece(captions)[0]
+
+    def encode(self, captions: Sequence[str]) -> np.ndarray:
+        """Sentence embeddings, float32, shape `(len(captions), D)`.
+
+        Raises:
+            ValueError: if the bundle has no text encoder; the message says why.
+        """
+        if not captions:
+            return np.zeros(
+                (0, self.description["generator"]["inputs"]["sentence_embeddings"]["shape"][-1]), np.float32
+            )
+        rows = zip(*self._wordpiece(captions), strict=True)
+        run = self._text_encoder
+        return np.concatenate(
+            [run(token_ids=ids[None], padding_mask=mask[None])["sentence_embeddings"] for ids, mask in rows]
+        )
+
+    def generate(
+        self, prompts: str | Sequence[str], num_images: int = 1, seed: int = 0, truncation: float = 1.0
+    ) -> np.ndarray:
+        """Images, uint8, shape `(len(prompts) * num_images, H, W, 3)`: those of `TextToImageGAN.generate`.
+
+        Raises:
+            ValueError: if there is no caption, or no text encoder.
+        """
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        if not prompts or num_images < 1:
+            raise ValueError(f"Nothing to generate: {len(prompts)} captions with `num_images={num_images}`.")
+        return self.generate_from_embeddings(self.encode(prompts).repeat(num_images, axis=0), seed, truncation)
+
+    def png(self, prompt: str, seed: int = 0, truncation: float = 1.0) -> bytes:
+        """A PNG file of one image, which says what it is: see `keras_t2i.provenance`."""
+        facts = provenance(self.fingerprint, prompt, seed, 0, truncation)
+        return png(self.generate(prompt, 1, seed, truncation)[0], facts)
+
+    def generate_from_embeddings(
+        self, sentence_embeddings: np.ndarray, seed: int = 0, truncation: float = 1.0
+    ) -> np.ndarray:
+        """One image, uint8, from each sentence embedding, by the same rule."""
+        images = self.draw(
+            latents_for(seed, len(sentence_embeddings), self.latent_dim, truncation), sentence_embeddings
+        )
+        return np.rint(np.clip((images + 1.0) * 127.5, 0.0, 255.0)).astype(np.uint8)
+
+    def draw(self, latents: np.ndarray, sentence_embeddings: np.ndarray) -> np.ndarray:
+        """What the generator gives: float32 in [-1, 1], shape `(N, H, W, 3)`."""
+        pairs = zip(np.asarray(latents, np.float32), np.asarray(sentence_embeddings, np.float32), strict=True)
+        run = self._generator
+        return np.concatenate([run(latents=z[None], sentence_embeddings=e[None])["images"] for z, e in pairs])
+
+    @cached_property
+    def _wordpiece(self) -> WordPiece:
+        rules = self.description["tokenizer"]
+        if rules is None:
+            raise ValueError(f"This bundle reads no captions. {self.description.get('note', '')}".strip())
+        vocabulary = (self.directory / rules["vocabulary"]).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        return WordPiece(vocabulary, rules)
+
+    @cached_property
+    def _text_encoder(self) -> Any:
+        return self._runner("text_encoder")
+
+    @cached_property
+    def _generator(self) -> Any:
+        return self._runner("generator")
+
+    def _runner(self, network: str) -> Any:
+        from ai_edge_litert.interpreter import Interpreter
+
+        path = self.directory / self.description[network]["file"]
+        return Interpreter(str(path), num_threads=self.num_threads).get_signature_runner()
