@@ -1,0 +1,108 @@
+/** Captions and seeds to pixels: the text encoder and the generator of a bundle, in WebAssembly. */
+
+import { type CompiledModel, loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
+import { type Bundle, PageError } from "./bundle.ts";
+import { latents } from "./latents.ts";
+import { CaptionTokenizer } from "./text.ts";
+
+export interface Picture {
+  size: number;
+  rgb: Uint8Array;
+  milliseconds: number;
+}
+
+export class Artist {
+  readonly #bundle: Bundle;
+  readonly #generator: CompiledModel;
+  readonly #textEncoder: CompiledModel;
+  readonly #known = new Map<string, Float32Array>();
+  readonly tokenizer: CaptionTokenizer;
+
+  private constructor(bundle: Bundle, generator: CompiledModel, textEncoder: CompiledModel) {
+    this.#bundle = bundle;
+    this.#generator = generator;
+    this.#textEncoder = textEncoder;
+    this.tokenizer = new CaptionTokenizer(bundle.files.tokenizer, bundle.tokenizer);
+  }
+
+  /** Needs `startRuntime`. */
+  static async prepare(bundle: Bundle): Promise<Artist> {
+    try {
+      const onCpu = { accelerator: "wasm" } as const; // the path whose numbers are Python's
+      const generator = await loadAndCompile(bundle.files.generator, onCpu);
+      const artist = new Artist(bundle, generator, await loadAndCompile(bundle.files.textEncoder, onCpu));
+      // The first run prepares what the later ones use: it is not the time of an image.
+      await artist.draw(new Float32Array(bundle.embeddingDim), 0n, 0, 1);
+      return artist;
+    } catch (error) {
+      throw new PageError(`The model could not be prepared: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
+  /** The sentence embedding of a caption. */
+  async embed(caption: string): Promise<Float32Array> {
+    const known = this.#known.get(caption);
+    if (known) return known;
+    const { tokenIds, paddingMask } = this.tokenizer.read(caption);
+    const inputs = { token_ids: tokenIds, padding_mask: paddingMask };
+    const embedding = await run(this.#textEncoder, inputs, [1, tokenIds.length], "sentence_embeddings");
+    if (this.#known.size > 100) this.#known.clear();
+    this.#known.set(caption, embedding);
+    return embedding;
+  }
+
+  async draw(embedding: Float32Array, seed: bigint, index: number, truncation: number): Promise<Picture> {
+    const { latentDim, imageSize } = this.#bundle;
+    const noise = latents(seed, index, latentDim, truncation);
+    const start = performance.now();
+    const shapes = { latents: [1, latentDim], sentence_embeddings: [1, embedding.length] };
+    const images = await run(this.#generator, { latents: noise, sentence_embeddings: embedding }, shapes, "images");
+    const milliseconds = performance.now() - start;
+    return { size: imageSize, rgb: Uint8Array.from(images, toByte), milliseconds };
+  }
+}
+
+/** Loads LiteRT.js. `folder` holds its WebAssembly. */
+export async function startRuntime(folder: string): Promise<void> {
+  if (typeof WebAssembly !== "object") throw new PageError("This browser has no WebAssembly, which drawing needs.");
+  // LiteRT writes what it does to standard error; browsers would show that as errors of the page.
+  Object.assign(globalThis, { Module: { printErr: (line: string) => console.debug(line) } });
+  try {
+    await loadLiteRt(folder);
+  } catch {
+    throw new PageError(`LiteRT.js could not be started: is its WebAssembly in ${folder}, beside this page?`);
+  }
+}
+
+/** A point on the way from one embedding to another, with a length that the generator knows. */
+export function mixed(from: Float32Array, to: Float32Array, mix: number): Float32Array {
+  const between = from.map((value, place) => (1 - mix) * value + mix * to[place]!);
+  const scale = Math.sqrt(between.reduce((sum, value) => sum + value * value, 0) / between.length);
+  return scale > 0 ? between.map((value) => value / scale) : between;
+}
+
+async function run(
+  model: CompiledModel,
+  inputs: Record<string, Float32Array | Int32Array>,
+  shape: number[] | Record<string, number[]>,
+  output: string,
+): Promise<Float32Array> {
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, data] of Object.entries(inputs)) {
+    tensors[name] = new Tensor(data, Array.isArray(shape) ? shape : shape[name]);
+  }
+  const results = await model.run(tensors);
+  const result = results[output];
+  if (!result) throw new PageError(`The model gives no ${output}: it gives ${Object.keys(results).join(", ")}.`);
+  const numbers = Float32Array.from(result.toTypedArray());
+  for (const tensor of [...Object.values(tensors), ...Object.values(results)]) tensor.delete();
+  return numbers;
+}
+
+/** In single precision, with halves to the even side, as NumPy has it. */
+function toByte(value: number): number {
+  const level = Math.fround(Math.fround(value + 1) * 127.5);
+  const whole = Math.round(level);
+  const even = whole - level === 0.5 && whole % 2 === 1 ? whole - 1 : whole;
+  return Math.min(Math.max(even, 0), 255);
+}
