@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from checks import EMBEDDING_DIM, FAMILIES, LATENT_DIM, move_weights, one_line, tiny_gan
+from hard_captions import hard_captions
 from PIL import Image
 from tiny_encoder import write_bert_preset, write_roberta_preset
 
@@ -191,6 +192,16 @@ def test_the_runner_draws_without_tensorflow_what_keras_draws(tmp_path: Path) ->
         assert np.abs(drawn["images"].astype(int) - expected).max() <= 1
     one = np.asarray(Image.open(tmp_path / "one.png")).astype(int)
     assert np.abs(one - gan.generate(PROMPTS[0], seed=3)[0]).max() <= 1
+
+
+def test_python_without_tensorflow_reads_captions_as_the_graph_does(tmp_path: Path) -> None:
+    encoder = TextEncoder.from_preset("caption_mini_en")
+    trained("mlp", encoder).export(tmp_path / "bundle", "litert")
+    captions = hard_captions()
+    found = LiteRTBundle(tmp_path / "bundle").token_ids(captions)
+    for caption, ids, expected in zip(captions, found, encoder.token_ids(captions).numpy(), strict=True):
+        assert ids.tolist() == expected.tolist(), repr(caption)
+    assert len(np.unique(found)) > 50
 
 
 @pytest.mark.parametrize(("precision", "psnr"), [("float16", 60), ("int8", 30), ("int8-static", 25)])

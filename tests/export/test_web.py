@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
+from hard_captions import hard_captions
 from PIL import Image
 
 from keras_t2i import TextToImageGAN, demo
@@ -302,10 +303,11 @@ def test_pictures_in_between_follow_the_mixed_embeddings(page: Any, gan: TextToI
 
 def test_token_numbers_are_those_of_the_model(page: Any, gan: TextToImageGAN) -> None:
     assert gan.text_encoder is not None
-    expected = gan.text_encoder.token_ids(CAPTIONS).numpy().tolist()
+    captions = [*CAPTIONS, *hard_captions()]
+    expected = gan.text_encoder.token_ids(captions).numpy().tolist()
     # A half surrogate pair cannot be sent as text: it is written out in JSON, and read in the page.
-    found = page.evaluate("json => JSON.parse(json).map(keras_t2i.tokenIds)", json.dumps(CAPTIONS))
-    for caption, ids, right in zip(CAPTIONS, found, expected, strict=True):
+    found = page.evaluate("json => JSON.parse(json).map(keras_t2i.tokenIds)", json.dumps(captions))
+    for caption, ids, right in zip(captions, found, expected, strict=True):
         assert ids == right, repr(caption)
 
 
