@@ -1,0 +1,153 @@
+"""The SavedModel: which version is served, what its signatures take, and its answers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_t2i.serve.protocol import DEFAULT_SIGNATURE, Column, RequestError, Signature, Tensor
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+__all__ = ["Model", "find_version", "model_name"]
+
+_MARKER = "saved_model.pb"
+_PREDICT = "tensorflow/serving/predict"
+
+
+def find_version(directory: str | os.PathLike[str]) -> tuple[Path, int]:
+    """Where the SavedModel of a directory lies, and its version.
+
+    Args:
+        directory: A SavedModel, which is version 1, or a folder of numbered ones, of which TF Serving takes the latest.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    root = Path(directory)
+    if (root / _MARKER).is_file():
+        number = root.resolve().name
+        return root, int(number) if number.isdecimal() else 1
+    names = [path.name for path in root.iterdir() if path.name.isdecimal()] if root.is_dir() else []
+    versions = [int(name) for name in names if (root / name / _MARKER).is_file()]
+    if not versions:
+        raise ValueError(
+            f"{str(root)!r} holds no SavedModel: neither {_MARKER}, nor a folder with a number for a name that does. "
+            "Write one with gan.export, or with: keras-t2i export MODEL -o DIRECTORY"
+        )
+    return next(root / name for name in names if int(name) == max(versions)), max(versions)
+
+
+def model_name(directory: str | os.PathLike[str]) -> str:
+    """The name under which TF Serving would know the model: that of the folder, or of the one above a version."""
+    path = Path(directory).resolve()
+    return path.parent.name if path.name.isdecimal() else path.name
+
+
+class Model:
+    """A SavedModel in memory.
+
+    Args:
+        path: Its directory.
+
+    Raises:
+        ValueError: if it cannot be read, or has signatures whose inputs this server cannot check.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        import tensorflow as tf
+        import tensorflow_text  # noqa: F401  # Registers the operations of the tokenizer.
+
+        self.definitions = _definitions(Path(path))
+        self.signatures = {name: _signature(name, definition) for name, definition in self.definitions.items()}
+        try:
+            # The restored object owns the variables: the functions alone do not keep them alive.
+            self._loaded: Any = tf.saved_model.load(str(path))
+        except (OSError, tf.errors.OpError) as error:
+            first = next(iter(str(error).splitlines()), "")
+            raise ValueError(f"The SavedModel in {str(path)!r} cannot be loaded: {first}") from error
+        self._functions = {name: self._loaded.signatures[name] for name in self.signatures}
+
+    def metadata(self) -> dict[str, Any]:
+        """The signatures as TF Serving describes them."""
+        from google.protobuf import json_format
+
+        return {
+            name: json_format.MessageToDict(
+                definition, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+            )
+            for name, definition in self.definitions.items()
+        }
+
+    def run(self, signature: str, columns: dict[str, Column]) -> dict[str, np.ndarray]:
+        """Calls a signature.
+
+        Raises:
+            RequestError: if the graph refuses the inputs.
+        """
+        import tensorflow as tf
+
+        inputs = self.signatures[signature].inputs
+        tensors = {name: tf.constant(columns[name], inputs[name].dtype) for name in inputs}
+        try:
+            outputs: dict[str, tf.Tensor] = self._functions[signature](**tensors)
+        except tf.errors.InvalidArgumentError as error:
+            raise RequestError(f"The model refuses this input: {_first_line(error)}") from error
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    def warm_up(self, max_batch_size: int) -> None:
+        """Calls every signature at the sizes that will come, so that no client waits for what is done once."""
+        sizes = sorted({1, *(2**power for power in range(1, max_batch_size.bit_length())), max_batch_size})
+        for name, signature in self.signatures.items():
+            for size in sizes:
+                self.run(name, {key: _zeros(size, tensor) for key, tensor in signature.inputs.items()})
+
+
+def _zeros(size: int, tensor: Tensor) -> Column:
+    return [b"a"] * size if tensor.dtype == "string" else np.zeros((size, *tensor.shape), tensor.dtype)
+
+
+def _first_line(error: Exception) -> str:
+    message = str(getattr(error, "message", error))
+    text = next((line for line in message.splitlines() if line.strip()), type(error).__name__)
+    return text.rpartition("}} ")[2][:200]  # What stands before are names of nodes.
+
+
+def _definitions(path: Path) -> dict[str, Any]:
+    """The signatures that can be called, as the file describes them, the default one first."""
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    try:
+        saved = saved_model_pb2.SavedModel.FromString((path / _MARKER).read_bytes())
+    except DecodeError as error:
+        raise ValueError(f"{str(path / _MARKER)!r} is damaged.") from error
+    for graph in saved.meta_graphs:
+        if "serve" in graph.meta_info_def.tags:
+            found = {name: value for name, value in graph.signature_def.items() if value.method_name == _PREDICT}
+            if found:
+                return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT_SIGNATURE, item[0])))
+    raise ValueError(f"The SavedModel in {str(path)!r} has no signatures to serve.")
+
+
+def _signature(name: str, definition: Any) -> Signature:
+    import tensorflow as tf
+
+    def tensors(infos: Any) -> dict[str, Tensor]:
+        found = {}
+        for key, info in sorted(infos.items()):
+            dims = [dim.size for dim in info.tensor_shape.dim]
+            dtype = tf.dtypes.as_dtype(info.dtype).name
+            if not dims or dims[0] != -1 or -1 in dims[1:] or (dtype == "string" and len(dims) > 1):
+                raise ValueError(
+                    f"{key} of the signature {name} has the shape {dims}; only a batch dimension of any length before "
+                    "a known shape can be served."
+                )
+            found[key] = Tensor(dtype, tuple(dims[1:]))
+        return found
+
+    return Signature(tensors(definition.inputs), tensors(definition.outputs))
