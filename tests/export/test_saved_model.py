@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from checks import EMBEDDING_DIM, FAMILIES, LATENT_DIM, move_weights, one_line, tiny_gan
+from hard_captions import hard_captions
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 from tiny_encoder import write_bert_preset, write_roberta_preset
@@ -21,6 +23,7 @@ from tiny_encoder import write_bert_preset, write_roberta_preset
 from keras_t2i import provenance
 from keras_t2i.export.png_in_graph import PngWriter
 from keras_t2i.gan import TextToImageGAN
+from keras_t2i.latents import latents_for
 from keras_t2i.text import TextEncoder
 
 PROMPTS = ["a red star", "CAFÉ", "a\0blue circle", "", "红色的星"]
@@ -164,3 +167,36 @@ def test_png_files_from_the_graph_record_any_caption(tmp_path: Path) -> None:
             found = provenance.inspect(tmp_path / "x.png")
             assert found == {**expected, "digital_source_type": "trainedAlgorithmicMedia"}
             assert list(found)[:-1] == list(expected)
+
+
+@pytest.mark.slow
+def test_sixty_four_captions_by_three_seeds_in_a_clean_process(tmp_path: Path) -> None:
+    gan = TextToImageGAN.from_preset("shapes_64")
+    gan.export(tmp_path / "model")
+    words = (("large", "small"), ("red", "blue"), ("star", "ring"), ("white", "navy", "gray"), ("left", "right"))
+    shapes = [f"a {a} {b} {c} on the {e} on a {d} background" for a, b, c, d, e in itertools.product(*words)]
+    prompts = [prompt for prompt in [*shapes, *hard_captions(16)] for _ in range(3)]
+    assert len(prompts) == 192
+    seeds = [0, 7, -1] * 64
+    latents = np.concatenate([latents_for(seed, 1, gan.generator.latent_dim) for seed in seeds])
+    text = gan.text_encoder.encode(prompts)
+    sendable = [prompt.encode(errors="replace").decode() for prompt in prompts]
+    inputs = {"prompts": sendable, "seeds": seeds, "truncation": [1.0] * 192}
+    given = {"latents": latents.tolist(), "sentence_embeddings": text.tolist()}
+    model = str(tmp_path / "model")
+    requests = [
+        {"model": model, "signature": "generate", "inputs": inputs},
+        {"model": model, "signature": "embed_text", "inputs": {"prompts": sendable}},
+        {"model": model, "signature": "generate_from_embeddings", "inputs": given},
+    ]
+    drawn, embedded, floats = run_elsewhere(requests, tmp_path)
+    expected = gan.ema_generator(latents, text, training=False).numpy()
+    bytes_ = np.concatenate([gan.generate(prompt, seed=seed) for prompt, seed in zip(prompts, seeds, strict=True)])
+    difference = np.abs(floats["images"] - expected).max()
+    levels = np.abs(drawn["images"].astype(int) - bytes_).max()
+    print(
+        f"largest difference {difference:.3g}, of embeddings {np.abs(embedded['sentence_embeddings'] - text).max():.3g}"
+    )
+    assert difference <= 1e-5
+    np.testing.assert_allclose(embedded["sentence_embeddings"], text, atol=1e-5)
+    assert levels <= 1
