@@ -166,8 +166,8 @@ def write_report(config: ComparisonConfig, output: Path) -> dict[str, Any]:
 def _jobs(config: ComparisonConfig, output: Path) -> Iterator[tuple[str, int, list[Job]]]:
     """Every run with the stages that lead to it, one seed of all methods before the next seed."""
     budget = config.budget()
-    (amount,) = budget.values()
-    moments = sorted({max(type(amount)(amount * part), min(1, amount)) for part in _PARTS})
+    ((unit, amount),) = budget.items()
+    moments = sorted({max(1, int(amount * part)) if unit == "steps" else amount * part for part in _PARTS})
     for seed in range(config.num_seeds):
         for name in config.methods:
             chosen = method(name)

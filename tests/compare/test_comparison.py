@@ -124,6 +124,17 @@ def test_a_variant_changes_what_it_says_and_nothing_else() -> None:
     assert file_name("compact:text_encoder=some/where") == "compact-text_encoder-some-where"
 
 
+@pytest.mark.parametrize(
+    ("limit", "moments"),
+    [({"minutes": 3}, [0.3, 0.75, 1.5, 2.25, 3]), ({"images": 4}, [1]), ({"images": 400}, [10, 25, 50, 75, 100])],
+)
+def test_curves_begin_at_a_tenth_of_the_budget(limit: dict[str, Any], moments: list[float], tmp_path: Path) -> None:
+    base = RunConfig("shapes", batch_size=4)
+    chosen = ComparisonConfig(base, ("mlp",), num_seeds=1, **limit)
+    ((_, _, stages),) = _jobs(chosen, tmp_path)
+    assert stages[-1].moments == pytest.approx(moments)
+
+
 def test_methods_that_transfer_start_from_the_source_and_the_others_do_not(folder: Path, tmp_path: Path) -> None:
     chosen = config(folder, "compact", "freeze_d", "mix_source", num_seeds=1, source="shapes_64", source_data="shapes")
     configs = [RunConfig(**stages[-1].config) for _, _, stages in _jobs(chosen, tmp_path)]
