@@ -67,7 +67,7 @@ def quickstart(
     say("4/5  Drawing captions of your own, and exporting to a SavedModel and to LiteRT.")
     grid = shipping.generate(finetuned, _CAPTIONS, drawn)["grid"]
     gan = TextToImageGAN.from_preset(finetuned)
-    gan.export(output / "serving", format="tf_saved_model")
+    gan.export(output / "serving", format="serving")
     gan.export(output / "litert", format="litert", precision="int8", captions=_CAPTIONS)
 
     say("5/5  Running the exported LiteRT generator once.")

@@ -112,7 +112,8 @@ def export(
         record_prompts: Whether PNG files that a server sends hold their captions.
 
     Returns:
-        The `format`, the `path` and how many `bytes` are there; for `"litert"` also what was `measured`.
+        The `format`, the `path` and how many `bytes` are there; for `"serving"` also the model's `name` and the oldest
+        `tensorflow_serving` that can run it; for `"litert"` what was `measured`.
 
     Raises:
         ValueError: if `model` is no model, or other files are in the way.
@@ -131,6 +132,9 @@ def export(
     gan.export(output, _FORMATS[to], **options)
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
     result = {"format": to, "path": str(output), "bytes": size}
+    if to == "serving":
+        facts = json.loads((output / "serving.json").read_text(encoding="utf-8"))
+        result.update(name=facts["name"], tensorflow_serving=facts["tensorflow_serving"])
     if to == "litert":
         bundle = json.loads((output / BUNDLE).read_text(encoding="utf-8"))
         result.update(precision=precision, measured=bundle["measured"])
