@@ -202,7 +202,7 @@ def draw(path: Path, summaries: dict[str, Any]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(summaries), figsize=(5 * len(summaries), 4), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(1, len(summaries), figsize=(5 * len(summaries) + 2, 4), squeeze=False, layout="constrained")
     for panel, (task, comparison) in zip(axes[0], summaries.items(), strict=True):
         for method in comparison["methods"]:
             curves = [run["curve"] for run in method["runs"] if run.get("curve")]
@@ -221,7 +221,8 @@ def draw(path: Path, summaries: dict[str, Any]) -> None:
         panel.set_ylabel("kernel distance (lower is better)")
         panel.set_yscale("log")
         panel.grid(alpha=0.3)
-        panel.legend(fontsize=7)
+    labels = {line.get_label(): line for panel in axes[0] for line in panel.get_lines()}
+    figure.legend(labels.values(), labels.keys(), fontsize=8, loc="outside right upper")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

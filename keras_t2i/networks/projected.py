@@ -38,8 +38,8 @@ class ProjectedDiscriminator(Discriminator):
 
     Args:
         image_size: Height and width in pixels: 32, 64, 128 or 256.
-        input_size: Height and width, a multiple of 32, to which images are brought for the frozen network. It was
-            trained at 224 and sees more in larger images; the cost grows with the square.
+        input_size: Height and width, a multiple of 32, to which images are brought for the frozen network; by default
+            their own, but at least 64. It was trained at 224; the cost grows with the square.
         widths: Channels at strides 4, 8, 16 and 32 after mixing.
         head_width: Channels of the heads.
         match_dim: Length of image and caption in the common space.
@@ -58,13 +58,14 @@ class ProjectedDiscriminator(Discriminator):
     def __init__(
         self,
         image_size: int = 64,
-        input_size: int = 96,
+        input_size: int | None = None,
         widths: Sequence[int] = (32, 48, 64, 128),
         head_width: int = 64,
         match_dim: int = 128,
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), **kwargs)
+        input_size = max(64, image_size) if input_size is None else input_size
         if input_size < 32 or input_size % 32:
             raise ValueError(f"`input_size` must be a positive multiple of 32; got {input_size}.")
         if len(widths) != len(_TAPS):
