@@ -202,7 +202,9 @@ def draw(path: Path, summaries: dict[str, Any]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(summaries), figsize=(5 * len(summaries) + 2, 4), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        1, len(summaries), figsize=(5 * len(summaries) + 2, 4), squeeze=False, layout="constrained"
+    )
     for panel, (task, comparison) in zip(axes[0], summaries.items(), strict=True):
         for method in comparison["methods"]:
             curves = [run["curve"] for run in method["runs"] if run.get("curve")]
