@@ -64,7 +64,7 @@ def test_presets_and_exports_work_as_with_captions(encoder: Unconditional, tmp_p
     loaded = TextToImageGAN.from_preset(tmp_path / "preset")
     np.testing.assert_array_equal(loaded.generate(["something else"], num_images=2, seed=4), images)
     loaded.export(tmp_path / "saved")
-    served = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"](
+    served = tf.saved_model.load(str(tmp_path / "saved")).signatures["generate"](
         prompts=tf.constant(["x"]), seeds=tf.constant([4], tf.int64), truncation=tf.constant([1.0])
     )
     assert np.abs(served["images"].numpy().astype(int) - gan.generate("x", seed=4)).max() <= 1
