@@ -8,6 +8,7 @@ import os
 import posixpath
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -133,6 +134,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     # On Windows reuse would let two servers share a port, and the first one get the requests of both.
     allow_reuse_address = os.name != "nt"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Reports an error, unless it is a browser that left in the middle, which is no news."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(SimpleHTTPRequestHandler):
