@@ -59,8 +59,8 @@ def _import_tensorflow_quietly() -> None:
         finally:
             os.dup2(original, 2)
             os.close(original)
-    # TensorFlow Datasets warns in the first of its own deprecations, TensorFlow in the second that each of several models
-    # has graphs of its own.
+    # TensorFlow Datasets warns in the first of its own deprecations, TensorFlow in the second that each of several
+    # models has graphs of its own.
     for name in ("absl", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
