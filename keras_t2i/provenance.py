@@ -8,7 +8,7 @@ import json
 import os
 import struct
 import unicodedata
-from importlib import metadata
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-__all__ = ["MAX_PROMPT", "fingerprint", "generator_name", "inspect", "itxt_chunk", "png", "provenance", "source_chunk"]
+import keras_t2i
+
+__all__ = ["MAX_PROMPT", "fingerprint", "inspect", "itxt_chunk", "png", "provenance", "source_chunk"]
 
 KEYWORD = "keras_t2i"
 XMP_KEYWORD = "XML:com.adobe.xmp"
@@ -31,11 +33,6 @@ _XMP = (
     "<Iptc4xmpExt:DigitalSourceType>{source}</Iptc4xmpExt:DigitalSourceType>"
     '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
 )
-
-
-def generator_name() -> str:
-    """What is recorded as the program that drew an image."""
-    return f"keras_t2i {metadata.version('keras-t2i')}"
 
 
 def fingerprint(gan: Any) -> str:
@@ -62,10 +59,8 @@ def provenance(
         truncation: The factor on the noise.
     """
     text = {} if prompt is None else {"prompt": _printable(prompt[:MAX_PROMPT])}
-    return {**text, "seed": seed, "index": index, "truncation": truncation, "model": model, **_BY}
-
-
-_BY = {"generator": generator_name()}
+    by = {"model": model, "generator": f"keras_t2i {keras_t2i.__version__}"}
+    return {**text, "seed": seed, "index": index, "truncation": truncation, **by}
 
 
 def png(image: np.ndarray | Image.Image, facts: dict[str, Any], composite: bool = False) -> bytes:
@@ -126,8 +121,6 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def itxt_chunk(keyword: str, text: bytes) -> bytes:
     """A whole PNG chunk of international text, uncompressed, without language."""
-    import zlib
-
     data = b"iTXt" + itxt_start(keyword) + text
     return struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
 

@@ -5,6 +5,7 @@ Nothing heavy is imported before a function needs it, so that `keras-t2i --help`
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from keras_t2i.config import RunConfig
 
 __all__ = ["demo", "export", "generate", "inspect", "serve"]
 
+_SERVING, _SAVED_MODEL = "serving.json", "saved_model.pb"
 _FORMATS = {"serving": "serving", "saved_model": "tf_saved_model", "litert": "litert"}
 
 
@@ -119,8 +121,6 @@ def export(
         ValueError: if `model` is no model, or other files are in the way.
         OSError: if the files cannot be written.
     """
-    import json
-
     from keras_t2i import TextToImageGAN
     from keras_t2i.export.litert_runner import BUNDLE
 
@@ -133,7 +133,7 @@ def export(
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
     result = {"format": to, "path": str(output), "bytes": size}
     if to == "serving":
-        facts = json.loads((output / "serving.json").read_text(encoding="utf-8"))
+        facts = json.loads((output / _SERVING).read_text(encoding="utf-8"))
         result.update(name=facts["name"], tensorflow_serving=facts["tensorflow_serving"])
     if to == "litert":
         bundle = json.loads((output / BUNDLE).read_text(encoding="utf-8"))
@@ -192,14 +192,21 @@ def serve(
     from keras_t2i import TextToImageGAN
     from keras_t2i.serve import serve
 
-    if any(Path(model).glob("**/saved_model.pb")):
-        served = next(iter(sorted(Path(model).glob("*/*/saved_model.pb"))), None)  # A tree for TF Serving.
-        serve(served.parent.parent if served is not None else model, name, host, port, say, **settings)
+    if (exported := _exported(Path(model))) is not None:
+        serve(exported, name, host, port, say, **settings)
         return
     with tempfile.TemporaryDirectory(prefix="keras-t2i-serve-") as folder:
         name = name or Path(model).name
         TextToImageGAN.from_preset(model).export(Path(folder) / name)
         serve(Path(folder) / name, name, host, port, say, **settings)
+
+
+def _exported(directory: Path) -> Path | None:
+    """The SavedModel, or the folder of its versions, where a directory is an export; a run that holds some is none."""
+    if (directory / _SERVING).is_file():
+        return directory / json.loads((directory / _SERVING).read_text(encoding="utf-8"))["name"]
+    found = any(file.is_file() for file in (directory / _SAVED_MODEL, *directory.glob(f"[0-9]*/{_SAVED_MODEL}")))
+    return directory if found else None
 
 
 def demo(

@@ -17,11 +17,11 @@ import tensorflow as tf
 from checks import EMBEDDING_DIM, FAMILIES, LATENT_DIM, move_weights, one_line, tiny_gan
 from hard_captions import hard_captions
 from PIL import Image
-from tensorflow.core.protobuf import saved_model_pb2
 from tiny_encoder import write_bert_preset, write_roberta_preset
 
 from keras_t2i import provenance
 from keras_t2i.export.png_in_graph import PngWriter
+from keras_t2i.export.serving_ops import operations
 from keras_t2i.gan import TextToImageGAN
 from keras_t2i.latents import latents_for
 from keras_t2i.text import TextEncoder
@@ -133,12 +133,6 @@ def test_strings_in_images_out_equals_generate(write_preset: Any, tmp_path: Path
         assert provenance.inspect(path) == recorded
     if write_preset is write_bert_preset:
         assert not [name for name in operations(tmp_path / "model") if "RoundRobin" in name]
-
-
-def operations(model: Path) -> set[str]:
-    """Names of the operations of a SavedModel. TF Serving before 2.20 lacks TensorFlow Text's RoundRobinTrim."""
-    graph = saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
-    return {node.op for function in graph.library.function for node in function.node_def}
 
 
 def test_other_files_are_never_overwritten_and_formats_are_named(tmp_path: Path) -> None:
