@@ -2,6 +2,7 @@
 
 from keras_t2i.text.base import CaptionEncoder
 from keras_t2i.text.cache import CachedTextEncoder
+from keras_t2i.text.denoiser import CaptionDenoiser
 from keras_t2i.text.encoder import PACKAGED_ENCODERS, TextEncoder
 from keras_t2i.text.new_words import with_words
 from keras_t2i.text.prompts import PROMPT_TEMPLATES, RankedTemplate, prompt_ensemble, search_templates
@@ -12,6 +13,7 @@ __all__ = [
     "PACKAGED_ENCODERS",
     "PROMPT_TEMPLATES",
     "CachedTextEncoder",
+    "CaptionDenoiser",
     "CaptionEncoder",
     "RankedTemplate",
     "TextEncoder",
