@@ -107,7 +107,6 @@ class CaptionDenoiser(keras.Model):
             raise ValueError(f"All {len(rows)} captions have the same embedding: there is nothing to tell apart.")
         if not self.built:
             self.build(rows.shape)
-            self.built = True
         self.mean.assign(mean)
         self.spread.assign(spread)
         rate = keras.optimizers.schedules.CosineDecay(1e-3, updates)
