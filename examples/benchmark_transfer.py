@@ -201,7 +201,12 @@ def draw(path: Path, summaries: dict[str, Any]) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import ScalarFormatter
 
+    names = sorted(
+        {method["name"] for comparison in summaries.values() for method in comparison["methods"]} - {SCRATCH}
+    )
+    colors = {name: f"C{number}" for number, name in enumerate(names)}
     figure, axes = plt.subplots(
         1, len(summaries), figsize=(5 * len(summaries) + 2, 4), squeeze=False, layout="constrained"
     )
@@ -217,11 +222,14 @@ def draw(path: Path, summaries: dict[str, Any]) -> None:
             ]
             if points:
                 emphasis = {"color": "black", "linewidth": 2.5} if method["name"] == SCRATCH else {}
-                panel.plot(*zip(*points, strict=True), marker="o", markersize=3, label=method["label"], **emphasis)
+                style = {"color": colors.get(method["name"]), "marker": "o", "markersize": 3, **emphasis}
+                panel.plot(*zip(*points, strict=True), label=method["label"], **style)
         panel.set_title(task)
         panel.set_xlabel("minutes of training")
         panel.set_ylabel("kernel distance (lower is better)")
         panel.set_yscale("log")
+        for axis in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
+            axis(ScalarFormatter())
         panel.grid(alpha=0.3)
     labels = {line.get_label(): line for panel in axes[0] for line in panel.get_lines()}
     figure.legend(labels.values(), labels.keys(), fontsize=8, loc="outside right upper")
