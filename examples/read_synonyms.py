@@ -3,7 +3,7 @@
 Command:  python examples/read_synonyms.py
           python examples/read_synonyms.py --model RUN_OR_PRESET --seeds 3
 Needs:    a model trained on shapes with the packaged text encoder; the packaged `shapes_64` by default
-Cost:     about two minutes of one core for the first seed, half a minute for each more
+Cost:     about two minutes of one core for the first seed, a minute and a half for each more
 Result:   a table: share of images with all five attributes right (by the packaged judge of shapes), with captions as
           they are and denoised, on held-out combinations in known words, with one word and with every word replaced by
           one that no training caption has, and with synonyms of another list (`data.shapes(paraphrase=True)`), which

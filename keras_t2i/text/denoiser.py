@@ -82,9 +82,9 @@ class CaptionDenoiser(keras.Model):
         return ops.where(self.adapted > 0, text * self.spread + self.mean, given)
 
     def adapt(
-        self, sentence_embeddings: np.ndarray, updates: int = 3000, batch_size: int = 256, verbose: int | str = "auto"
+        self, sentence_embeddings: np.ndarray, updates: int = 6000, batch_size: int = 256, verbose: int | str = "auto"
     ) -> None:
-        """Learns the embeddings of the training captions; ten to thirty seconds of one core with the defaults.
+        """Learns the embeddings of the training captions; about a minute of one core with the defaults.
 
         Args:
             sentence_embeddings: One row a caption, float32, shape `(N, D)`, N at least 2.
