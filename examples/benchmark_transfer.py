@@ -7,8 +7,9 @@
 - `flowers`: from a run on 82 species, made first, to 200 photos of the 20 others (`zs_split`).
 
 Each is a comparison as `keras-t2i compare` makes them, with pictures and costs on a page of its own: every strategy
-once, then from scratch and the best three with more seeds. Killed and started again, it goes on where it was. A run
-takes 6 minutes of two cores by default, and all of it about seven hours; what to expect stands in the README.
+once, then from scratch and the best three with more seeds. Killed and started again, it goes on where it was;
+table and figure hold all tasks that are done, whichever call made them. A run takes 6 minutes of two cores by default,
+and all of it about seven hours; what to expect stands in the README.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from keras_t2i.compare import ComparisonConfig, compare
 from keras_t2i.compare.methods import file_name
 from keras_t2i.config import RunConfig
 
+TASKS = ("emoji", "faces", "flowers")
 SCRATCH = "compact"
 STRATEGIES = ("finetuned", "freeze_early", "freeze_d", "modulation", "lora", "ewc", "correspondence", "mix_source")
 BEST = 3
@@ -42,20 +44,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=6.0, help="minutes of training each")
     parser.add_argument("--source-minutes", type=float, default=30.0, help="minutes of the source run on flowers")
     parser.add_argument("--seeds", type=int, default=3, help="runs of from scratch and of the best three")
-    parser.add_argument("--tasks", default="emoji,faces,flowers", help="some of them, separated by commas")
+    parser.add_argument("--tasks", default=",".join(TASKS), help="some of them, separated by commas")
     parser.add_argument("--strategies", default=",".join(STRATEGIES), help="methods of `compare`, likewise")
     parser.add_argument("--output", "-o", type=Path, required=True)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    summaries = {}
     for task in options.tasks.split(","):
-        summaries[task] = benchmark(task, options)
-        write(options.output, summaries)
+        benchmark(task, options)
+        write(options.output)
     print((options.output / "transfer.md").read_text(encoding="utf-8"))
 
 
-def benchmark(task: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Compares every strategy once, then the best with more seeds; returns the second comparison after the first."""
+def benchmark(task: str, options: argparse.Namespace) -> None:
+    """Compares every strategy once, then the best with more seeds."""
     base, source, source_data = {"emoji": emoji, "faces": faces, "flowers": flowers}[task](options)
     common: dict[str, Any] = {
         "minutes": options.minutes,
@@ -79,9 +80,6 @@ def benchmark(task: str, options: argparse.Namespace) -> dict[str, Any]:
             if found.exists():
                 shutil.copy2(found, second / "results" / found.name)
     compare(ComparisonConfig(base, best, num_seeds=options.seeds, **common), second, say)
-    chosen = json.loads((second / "comparison.json").read_text(encoding="utf-8"))
-    others = [method for method in everything["methods"] if method["name"] not in best]
-    return {**chosen, "methods": [*chosen["methods"], *others]}
 
 
 Task = tuple[RunConfig, str, str]
@@ -151,13 +149,27 @@ def write_folder(folder: Path, images: Path, train: list[dict[str, Any]], held_o
     (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write(output: Path, summaries: dict[str, Any]) -> None:
+def summaries(output: Path) -> dict[str, dict[str, Any]]:
+    """Of each task that is done, in this call or in one before: the best with all seeds, then the others."""
+    found = {}
+    for task in TASKS:
+        files = [output / task / name / "comparison.json" for name in ("best", "all")]
+        if all(file.exists() for file in files):
+            chosen, everything = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+            best = {method["name"] for method in chosen["methods"]}
+            others = [method for method in everything["methods"] if method["name"] not in best]
+            found[task] = {**chosen, "methods": [*chosen["methods"], *others]}
+    return found
+
+
+def write(output: Path) -> None:
     """Table and curves of the tasks that are done."""
+    done = summaries(output)
     lines = []
-    for task, comparison in summaries.items():
+    for task, comparison in done.items():
         lines += [f"## {task}", "", *table(comparison), ""]
     (output / "transfer.md").write_text("\n".join(lines), encoding="utf-8")
-    draw(output / "transfer.png", summaries)
+    draw(output / "transfer.png", done)
 
 
 def table(comparison: dict[str, Any]) -> Iterator[str]:
@@ -195,7 +207,7 @@ def reached(method: dict[str, Any], goal: float, total: int) -> str:
     return "not reached"
 
 
-def draw(path: Path, summaries: dict[str, Any]) -> None:
+def draw(path: Path, comparisons: dict[str, Any]) -> None:
     """Distance against minutes, one panel a task."""
     import matplotlib
 
@@ -203,14 +215,12 @@ def draw(path: Path, summaries: dict[str, Any]) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import ScalarFormatter
 
-    names = sorted(
-        {method["name"] for comparison in summaries.values() for method in comparison["methods"]} - {SCRATCH}
-    )
-    colors = {name: f"C{number}" for number, name in enumerate(names)}
+    names = {method["name"] for comparison in comparisons.values() for method in comparison["methods"]}
+    colors = {SCRATCH: "black"} | {name: f"C{number}" for number, name in enumerate(sorted(names - {SCRATCH}))}
     figure, axes = plt.subplots(
-        1, len(summaries), figsize=(5 * len(summaries) + 2, 4), squeeze=False, layout="constrained"
+        1, len(comparisons), figsize=(5 * len(comparisons) + 2, 4), squeeze=False, layout="constrained"
     )
-    for panel, (task, comparison) in zip(axes[0], summaries.items(), strict=True):
+    for panel, (task, comparison) in zip(axes[0], comparisons.items(), strict=True):
         for method in comparison["methods"]:
             curves = [run["curve"] for run in method["runs"] if run.get("curve")]
             points = [
@@ -221,15 +231,15 @@ def draw(path: Path, summaries: dict[str, Any]) -> None:
                 for moments in zip(*curves, strict=False)
             ]
             if points:
-                emphasis = {"color": "black", "linewidth": 2.5} if method["name"] == SCRATCH else {}
-                style = {"color": colors.get(method["name"]), "marker": "o", "markersize": 3, **emphasis}
+                width = 2.5 if method["name"] == SCRATCH else 1.5
+                style = {"color": colors[method["name"]], "linewidth": width, "marker": "o", "markersize": 3}
                 panel.plot(*zip(*points, strict=True), label=method["label"], **style)
         panel.set_title(task)
         panel.set_xlabel("minutes of training")
         panel.set_ylabel("kernel distance (lower is better)")
         panel.set_yscale("log")
-        for axis in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
-            axis(ScalarFormatter())
+        panel.yaxis.set_major_formatter(ScalarFormatter())
+        panel.yaxis.set_minor_formatter(ScalarFormatter())
         panel.grid(alpha=0.3)
     labels = {line.get_label(): line for panel in axes[0] for line in panel.get_lines()}
     figure.legend(labels.values(), labels.keys(), fontsize=8, loc="outside right upper")

@@ -23,7 +23,7 @@ class CaptionDenoiser(keras.Model):
     ```python
     denoiser = keras_t2i.text.CaptionDenoiser()
     denoiser.adapt(encoder.encode(training_captions))
-    images = gan.generate_from_embeddings(denoiser.predict(encoder.encode(["a crimson disk"])))
+    images = gan.generate_from_embeddings(denoiser(encoder.encode(["a crimson disk"])))
     ```
 
     It suits data sets of many captions about few things. Where every caption is about something of its own, as names of
