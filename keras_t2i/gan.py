@@ -17,13 +17,9 @@ from keras_t2i.batch import images_and_text
 from keras_t2i.guards import require_finite
 from keras_t2i.latents import latents_for
 from keras_t2i.networks.base import Discriminator, Generator
-from keras_t2i.sampling import Sampler, prompt_embeddings
+from keras_t2i.sampling import Sampler, denoised, prompt_embeddings
 
-__all__ = ["GeneratorTerm", "TextToImageGAN"]
-
-GeneratorTerm = Callable[[tf.Tensor, dict[str, tf.Tensor]], tf.Tensor]
-"""A function of the generated images and of the batch they were generated for, whose value, a scalar, is added to the
-generator's loss. The batch holds `"images"`, `"latents"` and `"sentence_embeddings"`."""
+__all__ = ["TextToImageGAN"]
 
 
 class TextToImageGAN(keras.Model):
@@ -32,6 +28,9 @@ class TextToImageGAN(keras.Model):
     Batches are dictionaries with `"images"` (float32 in [-1, 1], shape `(B, H, W, 3)`) and either `"captions"`
     (string, shape `(B,)`), which the text encoder turns into embeddings inside the graph, or `"sentence_embeddings"`
     (float32, shape `(B, D)`), computed ahead of time.
+
+    `caption_denoiser`, `None` or a `keras_t2i.text.CaptionDenoiser`, is what prompts of a trained model go through when
+    it draws, by `generate`, by `call` and in exports; training does without. `adapt` takes it away.
 
     Args:
         text_encoder: A `keras_t2i.text.TextEncoder`, frozen; or `None` where batches hold embeddings and nothing but
@@ -72,6 +71,7 @@ class TextToImageGAN(keras.Model):
         self.ema_generator.trainable = False
         self.seed_generator = keras.random.SeedGenerator(0)
         self.sampler = Sampler(self.ema_generator)
+        self.caption_denoiser: Any = None
         self.conditioning_dropout = 0.0
         self.card: dict[str, Any] = {}
         self.built = True
@@ -86,12 +86,13 @@ class TextToImageGAN(keras.Model):
         Args:
             captions: The training captions, or their sentence embeddings, float32, shape `(N, D)`.
         """
-        if isinstance(captions, np.ndarray) and captions.dtype.kind == "f":
-            embeddings = captions
-        else:
-            embeddings = self.text_encoder.encode(list(captions))
+        is_embedded = isinstance(captions, np.ndarray) and captions.dtype.kind == "f"
+        embeddings: Any = captions if is_embedded else self.text_encoder.encode(list(captions))
         for network in (self.generator, self.discriminator, self.ema_generator):
             network.adapt(embeddings)
+        if self.caption_denoiser is not None:
+            self._tracker.untrack(self.caption_denoiser)
+            self.caption_denoiser = None  # It knows the captions of before.
 
     def compile(  # type: ignore[override]
         self,
@@ -103,7 +104,7 @@ class TextToImageGAN(keras.Model):
         contrastive_weight: float | None = None,
         augmentation: Callable[[tf.Tensor], tf.Tensor] | None = None,
         caption_augmentation: CaptionAugmentation | None = None,
-        generator_terms: Sequence[GeneratorTerm] = (),
+        generator_terms: Sequence[losses.GeneratorTerm] = (),
         ema_decay: float = 0.995,
         metrics: Sequence[keras.metrics.Metric] = (),
         seed: int = 0,
@@ -123,7 +124,7 @@ class TextToImageGAN(keras.Model):
             augmentation: A differentiable function applied to everything that the discriminator sees.
             caption_augmentation: Random changes to the sentence embeddings of each step. With its `dropout`, captions
                 can be followed more closely than in training, or avoided: see `generate`.
-            generator_terms: Further terms of the generator's loss (`GeneratorTerm`), for instance
+            generator_terms: Further terms of the generator's loss (`losses.GeneratorTerm`), for instance
                 `keras_t2i.losses.ContentStyle`.
             ema_decay: Decay of the averaged generator, which is the one used for images, evaluation and export.
             metrics: What `evaluate` and `fit(validation_data=...)` report beside the losses: metrics whose
@@ -263,7 +264,7 @@ class TextToImageGAN(keras.Model):
         """Images in [-1, 1] by the averaged generator, from `latents` and `captions` or `sentence_embeddings`."""
         text = inputs.get("sentence_embeddings")
         if text is None:
-            text = self.text_encoder(inputs["captions"])["sentence_embeddings"]
+            text = denoised(self, self.text_encoder(inputs["captions"])["sentence_embeddings"])
         return self.ema_generator(inputs["latents"], text, training=False)
 
     def generate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ from keras import ops
 __all__ = [
     "AdversarialLoss",
     "ContentStyle",
+    "GeneratorTerm",
     "Hinge",
     "LeastSquares",
     "Minimax",
@@ -25,6 +26,10 @@ __all__ = [
 ]
 
 _PACKAGE = "keras_t2i"
+
+GeneratorTerm = Callable[[Any, dict[str, Any]], Any]
+"""A function of the generated images and of the batch they were generated for, whose value, a scalar, is added to the
+generator's loss. The batch holds `"images"`, `"latents"` and `"sentence_embeddings"`."""
 
 
 class AdversarialLoss:

@@ -36,10 +36,12 @@ _XMP = (
 
 
 def fingerprint(gan: Any) -> str:
-    """SHA-256 of all that decides what a `TextToImageGAN` draws: its averaged generator and its text encoder."""
+    """SHA-256 of all that decides what a `TextToImageGAN` draws: its averaged generator and what reads prompts."""
     generator, encoder = gan.ema_generator, gan.text_encoder
     facts = [type(generator).__name__, generator.image_size, generator.latent_dim, gan.embedding_dim]
     digest = hashlib.sha256(json.dumps([*facts, encoder.fingerprint if encoder is not None else None]).encode())
+    if gan.caption_denoiser is not None:
+        digest.update(gan.caption_denoiser.fingerprint.encode())
     for weight in generator.get_weights():
         digest.update(np.ascontiguousarray(weight, np.float32).tobytes())
     return digest.hexdigest()

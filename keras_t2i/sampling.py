@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Sampler", "prompt_embeddings"]
+__all__ = ["Sampler", "denoised", "in_chunks", "prompt_embeddings"]
 
 _CHUNK = 8
-"""Images in one call of the generator: fixed, so that pixels cannot depend on the caller's batch size."""
+"""Rows in one call of a network: fixed, so that pixels cannot depend on the caller's batch size."""
+
+
+def in_chunks(network: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
+    """What `network` makes of the rows of one or more arrays, float32, some at a time."""
+    results = []
+    for start in range(0, len(arrays[0]), _CHUNK):
+        chunk = [array[start : start + _CHUNK] for array in arrays]
+        missing = _CHUNK - len(chunk[0])
+        padded = [np.pad(array, ((0, missing), (0, 0)), mode="edge") for array in chunk]
+        results.append(np.asarray(network(*map(tf.constant, padded)))[: _CHUNK - missing])
+    return np.concatenate(results)
 
 
 class Sampler:
@@ -27,13 +39,7 @@ class Sampler:
 
     def __call__(self, latents: np.ndarray, sentence_embeddings: np.ndarray) -> np.ndarray:
         """Images, uint8, shape `(N, H, W, 3)`, from noise of shape `(N, Z)` and embeddings of shape `(N, D)`."""
-        images = []
-        for start in range(0, len(latents), _CHUNK):
-            chunk = [array[start : start + _CHUNK] for array in (latents, sentence_embeddings)]
-            missing = _CHUNK - len(chunk[0])
-            padded = [np.pad(array, ((0, missing), (0, 0)), mode="edge") for array in chunk]
-            images.append(self._draw(*map(tf.constant, padded)).numpy()[: _CHUNK - missing])
-        return np.concatenate(images)
+        return in_chunks(self._draw, latents, sentence_embeddings)
 
     def to_uint8(self, latents: tf.Tensor, sentence_embeddings: tf.Tensor) -> tf.Tensor:
         """The same inside a graph, from tensors, in one call of the generator."""
@@ -41,7 +47,14 @@ class Sampler:
         return tf.cast(tf.round(tf.clip_by_value((images + 1.0) * 127.5, 0.0, 255.0)), tf.uint8)
 
 
-def prompt_embeddings(gan: Any, prompts: Sequence[str], guidance: float, negative_prompt: str | None) -> np.ndarray:
+def denoised(gan: Any, sentence_embeddings: Any) -> Any:
+    """Embeddings of prompts, a tensor, as the model's `caption_denoiser` has them; unchanged where it has none."""
+    return sentence_embeddings if gan.caption_denoiser is None else gan.caption_denoiser(sentence_embeddings)
+
+
+def prompt_embeddings(
+    gan: Any, prompts: Sequence[str], guidance: float = 1.0, negative_prompt: str | None = None
+) -> np.ndarray:
     """Sentence embeddings of prompts, moved away from no caption, or from a negative prompt, as far as is asked.
 
     Reference:
@@ -63,7 +76,11 @@ def prompt_embeddings(gan: Any, prompts: Sequence[str], guidance: float, negativ
     """
     if gan.text_encoder is None:
         raise ValueError("This model has no `text_encoder`; use `generate_from_embeddings`.")
-    embeddings = gan.text_encoder.encode(prompts)
+
+    def read(captions: Sequence[str]) -> np.ndarray:
+        return in_chunks(functools.partial(denoised, gan), gan.text_encoder.encode(captions))
+
+    embeddings = read(prompts)
     if guidance == 1.0 and negative_prompt is None:
         return embeddings
     if not gan.conditioning_dropout:
@@ -73,5 +90,5 @@ def prompt_embeddings(gan: Any, prompts: Sequence[str], guidance: float, negativ
         )
     start = np.asarray(gan.ema_generator.text_mean)
     if negative_prompt is not None:
-        start = gan.text_encoder.encode([negative_prompt])
+        start = read([negative_prompt])
     return (start + guidance * (embeddings - start)).astype(np.float32)

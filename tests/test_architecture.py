@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": LAYER_0,
     # Layer 3 acts on a given model; the table of families and the one gate for files lie here.
     "presets": LAYER_0 | {"gan", "text", "presets"},
-    "export": {"presets.directory", "latents", "provenance"},
+    "export": {"presets.directory", "latents", "provenance", "sampling"},
     "transfer": LAYER_0 | {"data", "gan", "text"},
     "strategies": {"data", "gan", "transfer"},
     # Layer 4 builds by name.

@@ -21,6 +21,7 @@ from keras_t2i.export.wordpiece import hugging_face_tokenizer
 from keras_t2i.latents import LATENTS_RULE, example_latents, latents_for
 from keras_t2i.presets.directory import sha256, written_atomically
 from keras_t2i.provenance import fingerprint
+from keras_t2i.sampling import denoised, prompt_embeddings
 
 if TYPE_CHECKING:
     from keras_t2i.gan import TextToImageGAN
@@ -99,7 +100,7 @@ def write(
             kind = type(encoder.preprocessor.tokenizer).__name__
             bundle["note"] = f"The text encoder is left out: its {kind} is not WordPiece. Compute embeddings elsewhere."
         else:
-            bundle["text_encoder"] = _write_text_encoder(encoder, directory, precision)
+            bundle["text_encoder"] = _write_text_encoder(gan, directory, precision)
             bundle["tokenizer"] = _write_vocabulary(encoder, directory)
         _write_json(directory / "latents.json", example_latents(gan.generator.latent_dim))
         files = sorted(directory.iterdir())
@@ -136,7 +137,7 @@ def _measure(bundle: LiteRTBundle, gan: TextToImageGAN, captions: Sequence[str])
 
 def _embeddings(gan: TextToImageGAN, captions: Sequence[str]) -> np.ndarray:
     if gan.text_encoder is not None:
-        return gan.text_encoder.encode(captions)
+        return prompt_embeddings(gan, captions)
     return np.random.default_rng(0).normal(size=(len(captions), gan.embedding_dim)).astype(np.float32)
 
 
@@ -158,19 +159,22 @@ def _write_generator(gan: TextToImageGAN, directory: Path, precision: str, capti
     }
 
 
-def _write_text_encoder(encoder: TextEncoder, directory: Path, precision: str) -> dict[str, Any]:
+def _write_text_encoder(gan: TextToImageGAN, directory: Path, precision: str) -> dict[str, Any]:
+    encoder = gan.text_encoder
     shape = (1, encoder.sequence_length)
     token_ids = keras.Input(batch_shape=shape, dtype="int32", name="token_ids")
     padding_mask = keras.Input(batch_shape=shape, dtype="int32", name="padding_mask")
-    outputs = {"sentence_embeddings": encoder.embed(token_ids, padding_mask)["sentence_embeddings"]}
-
-    model = keras.Model([token_ids, padding_mask], outputs)
+    embeddings = denoised(gan, encoder.embed(token_ids, padding_mask)["sentence_embeddings"])
+    model = keras.Model([token_ids, padding_mask], {"sentence_embeddings": embeddings})
+    normalization = "unit root mean square: divided by its L2 norm, then multiplied by sqrt(D); already applied"
+    if encoder.vocabulary_size is not None:
+        normalization = "token ids, as they are"
+    elif gan.caption_denoiser is not None:
+        normalization += ", and then drawn to the captions of training"
     return {
         **_convert(model, directory / "text_encoder.tflite", precision.removesuffix("-static")),
         "padding_mask": "1 at the caption's tokens, start and end included; 0 at padding",
-        "normalization": "token ids, as they are"
-        if encoder.vocabulary_size is not None
-        else "unit root mean square: divided by its L2 norm, then multiplied by sqrt(D); already applied",
+        "normalization": normalization,
     }
 
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_t2i.export.png_in_graph import PngWriter
 from keras_t2i.presets.directory import written_atomically
 from keras_t2i.provenance import fingerprint
+from keras_t2i.sampling import denoised
 
 if TYPE_CHECKING:
     from keras_t2i.gan import TextToImageGAN
@@ -32,7 +33,7 @@ def write(gan: TextToImageGAN, path: str | os.PathLike[str], record_prompts: boo
       more images of a caption, send it again with other seeds.
     - `generate`: the same to `images` (uint8, `[B, H, W, 3]`).
     - `generate_from_embeddings`: `latents` (float32, `[B, Z]`) and `sentence_embeddings` (float32, `[B, D]`) to
-      `images` (float32 in [-1, 1], `[B, H, W, 3]`). The embeddings are those of `embed_text`, of unit root mean square.
+      `images` (float32 in [-1, 1], `[B, H, W, 3]`). The embeddings are those of `embed_text`.
     - `embed_text`: `prompts` to `sentence_embeddings`.
 
     Without a text encoder, `generate_from_embeddings` is the only one, and the default.
@@ -58,7 +59,7 @@ def write(gan: TextToImageGAN, path: str | os.PathLike[str], record_prompts: boo
 
     @tf.function(input_signature=[prompts], autograph=False)
     def embed_text(prompts: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"sentence_embeddings": encoder(prompts)["sentence_embeddings"]}
+        return {"sentence_embeddings": denoised(gan, encoder(prompts)["sentence_embeddings"])}
 
     def draw(prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
         latents = tf.map_fn(
@@ -85,7 +86,8 @@ def write(gan: TextToImageGAN, path: str | os.PathLike[str], record_prompts: boo
     signatures = {"serving_default": generate_from_embeddings}
     if encoder is not None:
         module.png = PngWriter(fingerprint(gan), record_prompts)
-        module.variables_ += [weight.value for weight in encoder.weights]
+        readers = [encoder, *([] if gan.caption_denoiser is None else [gan.caption_denoiser])]
+        module.variables_ += [weight.value for reader in readers for weight in reader.weights]
         module.tokenizer = encoder.preprocessor.tokenizer
         signatures = {"serving_default": generate_png, "generate": generate, "embed_text": embed_text}
     signatures["generate_from_embeddings"] = generate_from_embeddings

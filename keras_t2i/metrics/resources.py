@@ -35,12 +35,16 @@ def parameters(gan: Any) -> dict[str, int]:
         gan: A `TextToImageGAN`.
 
     Returns:
-        `generator_parameters`, `discriminator_parameters` and `text_encoder_parameters`, which is 0 without one.
+        `generator_parameters`, `discriminator_parameters` and `text_encoder_parameters`, a caption denoiser included.
     """
-    parts = {name: getattr(gan, name) for name in ("generator", "discriminator", "text_encoder")}
+    names = ("generator", "discriminator", "text_encoder", "caption_denoiser")
+    parts = [getattr(gan, name) for name in names]
+    counts = [0 if part is None else sum(math.prod(weight.shape) for weight in part.weights) for part in parts]
+    generator, discriminator, *text = counts
     return {
-        f"{name}_parameters": sum(math.prod(weight.shape) for weight in part.weights) if part is not None else 0
-        for name, part in parts.items()
+        "generator_parameters": generator,
+        "discriminator_parameters": discriminator,
+        "text_encoder_parameters": sum(text),
     }
 
 

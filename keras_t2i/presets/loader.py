@@ -15,7 +15,7 @@ from keras_t2i.presets import hub
 from keras_t2i.presets.card import model_card, quality_of
 from keras_t2i.presets.directory import CHECKSUMS, verify, write_checksums, written_atomically
 from keras_t2i.presets.half import halve_weights
-from keras_t2i.text import PACKAGED_ENCODERS, CaptionEncoder, TextEncoder
+from keras_t2i.text import PACKAGED_ENCODERS, CaptionDenoiser, CaptionEncoder, TextEncoder
 
 if TYPE_CHECKING:
     from keras_t2i.gan import TextToImageGAN
@@ -24,11 +24,12 @@ __all__ = ["describe", "initialize", "load", "packaged_presets", "resolve", "sav
 
 _CONFIG = "config.json"
 _CARD = "README.md"
-_FORMAT = "keras_t2i preset 2"
-_FORMATS = (_FORMAT, "keras_t2i preset 1")  # The first one held a copy of the packaged text encoder.
+_FORMAT = "keras_t2i preset 3"
+_FORMATS = (_FORMAT, "keras_t2i preset 2", "keras_t2i preset 1")  # Less in them, read by the same rules.
 _TEXT_ENCODER = "text_encoder"
 _BASES = {"generator": Generator, "discriminator": Discriminator}
 _WEIGHTS = ("generator", "ema_generator", "discriminator")
+_DENOISER = "caption_denoiser"
 
 
 def packaged_presets() -> dict[str, Path]:
@@ -95,7 +96,8 @@ def save(
 ) -> None:
     """Writes a preset: configuration, weights (trained and averaged), a model card and a checksum of each file.
 
-    A text encoder from outside the package is written too; one in the package is named, with its fingerprint.
+    A text encoder from outside the package is written too; one in the package is named, with its fingerprint. So is a
+    caption denoiser.
 
     Args:
         gan: The model.
@@ -123,6 +125,7 @@ def save(
         "sequence_length": encoder and encoder.sequence_length,
         "text_encoder": packaged_encoder,
         "text_encoder_fingerprint": encoder and encoder.fingerprint,
+        _DENOISER: gan.caption_denoiser and gan.caption_denoiser.get_config(),
         "card": getattr(gan, "card", {}) if card is None else card,
     }
     text = json.dumps(config, indent=2)
@@ -130,7 +133,7 @@ def save(
         _network_class(json.loads(text)[name], base)
     with written_atomically(directory, marker=CHECKSUMS) as folder:
         (folder / _CONFIG).write_text(text + "\n", encoding="utf-8")
-        for name in _WEIGHTS:
+        for name in (*_WEIGHTS, *([_DENOISER] if gan.caption_denoiser is not None else [])):
             file = folder / f"{name}.weights.h5"
             getattr(gan, name).save_weights(file)
             if dtype is not None:
@@ -202,6 +205,11 @@ def _build(cls: type[TextToImageGAN], directory: Path) -> TextToImageGAN:
     gan = cls(encoder, networks["generator"], networks["discriminator"], embedding_dim=config["embedding_dim"])
     for name in _WEIGHTS:
         getattr(gan, name).load_weights(directory / f"{name}.weights.h5")
+    if config.get(_DENOISER) is not None:
+        _check_classes(config[_DENOISER], allowed=())
+        gan.caption_denoiser = CaptionDenoiser.from_config(config[_DENOISER])
+        gan.caption_denoiser.build((None, gan.embedding_dim))
+        gan.caption_denoiser.load_weights(directory / f"{_DENOISER}.weights.h5")
     gan.card = config["card"]
     gan.conditioning_dropout = float(config.get("conditioning_dropout", 0.0))
     return gan

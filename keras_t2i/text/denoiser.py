@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import keras
@@ -23,7 +24,8 @@ class CaptionDenoiser(keras.Model):
     ```python
     denoiser = keras_t2i.text.CaptionDenoiser()
     denoiser.adapt(encoder.encode(training_captions))
-    images = gan.generate_from_embeddings(denoiser(encoder.encode(["a crimson disk"])))
+    gan.caption_denoiser = denoiser  # Prompts of `generate`, presets and exports go through it from now on.
+    images = gan.generate(["a crimson disk"])
     ```
 
     It suits data sets of many captions about few things. Where every caption is about something of its own, as names of
@@ -62,12 +64,13 @@ class CaptionDenoiser(keras.Model):
         self.mean = self.add_weight((size,), "zeros", trainable=False, name="mean")
         self.spread = self.add_weight((), "ones", trainable=False, name="spread")
         self.adapted = self.add_weight((), "zeros", trainable=False, name="adapted")
+        initializer = keras.initializers.GlorotUniform
         activations, sizes = ("relu", "relu", None), (self.width, self.width, size)
         self.network = keras.Sequential(
             [
                 keras.Input((size,)),
                 *(
-                    layers.Dense(units, activation, kernel_initializer=keras.initializers.GlorotUniform(self.seed + i))
+                    layers.Dense(units, activation, kernel_initializer=initializer(self.seed + i), dtype="float32")
                     for i, (units, activation) in enumerate(zip(sizes, activations, strict=True))
                 ),
             ],
@@ -115,6 +118,14 @@ class CaptionDenoiser(keras.Model):
         batches = _NoisyBatches(known, self.noise, updates, batch_size, self.seed)
         self.network.fit(batches, shuffle=False, verbose=verbose)
         self.adapted.assign(1.0)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides what it makes of an embedding."""
+        digest = hashlib.sha256(f"caption denoiser {self.num_steps}".encode())
+        for weight in self.get_weights():
+            digest.update(np.ascontiguousarray(weight, np.float32).tobytes())
+        return digest.hexdigest()
 
     def get_config(self) -> dict[str, Any]:
         own = {"noise": self.noise, "steps": self.num_steps, "width": self.width, "seed": self.seed}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from keras_t2i.transfer.layers import named_layers, own_weights
 
 if TYPE_CHECKING:
-    from keras_t2i.gan import GeneratorTerm, TextToImageGAN
+    from keras_t2i.gan import TextToImageGAN
+    from keras_t2i.losses import GeneratorTerm
 
 __all__ = ["Plan", "Weight", "start_from_average"]
 

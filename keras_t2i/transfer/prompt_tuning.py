@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i.latents import latents_for
+from keras_t2i.sampling import denoised
 from keras_t2i.text.new_words import token_table, vector_of, with_words
 from keras_t2i.transfer.tensor_file import read_tensors, write_tensors
 
@@ -201,7 +202,7 @@ class _Objective:
         """The objective for captions of the examples `numbers`, drawn with `latents`, at the table's present row."""
         token_ids = tf.gather(self.token_ids, numbers)
         mask = tf.not_equal(token_ids, self.encoder.preprocessor.tokenizer.pad_token_id)
-        text = self.encoder.embed(token_ids, mask)["sentence_embeddings"]
+        text = denoised(self.gan, self.encoder.embed(token_ids, mask)["sentence_embeddings"])
         drawn = self.gan.ema_generator(latents, text, training=False)
         terms = [
             tf.reduce_mean(tf.square((tf.reduce_mean(maps, axis=0) - mean) / spread))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from checks import one_line
+import tensorflow as tf
+from checks import move_weights, one_line, tiny_gan
 
 import keras_t2i
+from keras_t2i.export.litert_runner import LiteRTBundle
+from keras_t2i.gan import TextToImageGAN
+from keras_t2i.latents import latents_for
+from keras_t2i.presets.directory import write_checksums
+from keras_t2i.provenance import fingerprint
 from keras_t2i.text import CaptionDenoiser, TextEncoder
 
 KNOWN = {
@@ -123,6 +130,81 @@ def test_bad_settings_are_refused_in_one_line(options: dict[str, float]) -> None
     with pytest.raises(ValueError, match="must be above 0") as caught:
         CaptionDenoiser(**options)  # type: ignore[arg-type]
     assert str(next(iter(options))) in one_line(caught)
+
+
+UNKNOWN = [caption("crimson", "disk", "white"), caption("azure", "star", "black")]
+
+
+@pytest.fixture(scope="module")
+def gan(encoder: TextEncoder, denoiser: CaptionDenoiser) -> TextToImageGAN:
+    """A model with a denoiser."""
+    keras.utils.set_random_seed(0)
+    made = tiny_gan("compact", encoder)
+    made.adapt(captions(ALL))
+    move_weights(made.generator)
+    made.ema_generator.set_weights(made.generator.get_weights())
+    made.caption_denoiser = denoiser
+    return made
+
+
+def test_a_model_draws_prompts_as_the_denoiser_has_them(gan: TextToImageGAN, encoder: TextEncoder) -> None:
+    images = gan.generate(UNKNOWN)
+    plain = gan.generate_from_embeddings(encoder.encode(UNKNOWN))
+    moved = gan.generate_from_embeddings(gan.caption_denoiser.predict(encoder.encode(UNKNOWN), verbose=0))
+    assert np.abs(images.astype(int) - moved).max() <= 1
+    assert np.abs(images.astype(int) - plain).max() > 10
+    np.testing.assert_array_equal(gan.generate([*UNKNOWN, "a heart"])[:2], images)
+    inputs = {"latents": latents_for(0, 2, gan.generator.latent_dim), "captions": np.array(UNKNOWN, object)}
+    called = np.rint((gan.predict(inputs, verbose=0) + 1) * 127.5)
+    assert np.abs(called - images).max() <= 1
+
+
+def test_presets_and_exports_have_it(gan: TextToImageGAN, tmp_path: Path) -> None:
+    images = gan.generate(UNKNOWN, num_images=2, seed=3)
+    gan.save_to_preset(tmp_path / "preset")
+    gan.save_to_preset(tmp_path / "half", dtype="float16")
+    loaded = TextToImageGAN.from_preset(tmp_path / "preset")
+    np.testing.assert_array_equal(loaded.generate(UNKNOWN, num_images=2, seed=3), images)
+    assert fingerprint(loaded) == fingerprint(gan)
+    half = TextToImageGAN.from_preset(tmp_path / "half")
+    assert np.abs(half.generate(UNKNOWN, num_images=2, seed=3).astype(int) - images).max() <= 8
+
+    gan.export(tmp_path / "saved_model")
+    graph = tf.saved_model.load(tmp_path / "saved_model").signatures["generate"]
+    drawn = graph(prompts=tf.constant(UNKNOWN), seeds=tf.constant([3, 3], tf.int64), truncation=tf.constant([1.0, 1.0]))
+    assert np.abs(drawn["images"].numpy()[0].astype(int) - gan.generate(UNKNOWN, seed=3)[0]).max() <= 1
+
+    gan.export(tmp_path / "litert", "litert")
+    bundle = LiteRTBundle(tmp_path / "litert")
+    assert np.abs(bundle.generate(UNKNOWN, num_images=2, seed=3).astype(int) - images).max() <= 1
+    assert "drawn to the captions" in bundle.description["text_encoder"]["normalization"]
+
+
+def test_a_model_adapted_to_other_captions_has_none(gan: TextToImageGAN, tmp_path: Path) -> None:
+    with_one = fingerprint(gan), gan.generate(UNKNOWN)
+    gan.save_to_preset(tmp_path / "preset")
+    loaded = TextToImageGAN.from_preset(tmp_path / "preset")
+    before = len(loaded.weights)
+    loaded.adapt(["a smiling face", "a sad face with a hat"])
+    assert loaded.caption_denoiser is None
+    assert len(loaded.weights) == before - len(gan.caption_denoiser.weights)
+    loaded.adapt(captions(ALL))
+    assert fingerprint(loaded) != with_one[0]
+    assert np.abs(loaded.generate(UNKNOWN).astype(int) - with_one[1]).max() > 10
+    loaded.save_to_preset(tmp_path / "preset")
+    assert not (tmp_path / "preset" / "caption_denoiser.weights.h5").exists()
+
+
+def test_a_preset_whose_denoiser_is_none_of_ours_is_refused(gan: TextToImageGAN, tmp_path: Path) -> None:
+    gan.save_to_preset(tmp_path / "preset")
+    path = tmp_path / "preset" / "config.json"
+    config = json.loads(path.read_text())
+    config["caption_denoiser"]["dtype"] = {"module": "os", "class_name": "system", "config": {}}
+    path.write_text(json.dumps(config))
+    write_checksums(tmp_path / "preset")
+    with pytest.raises(ValueError, match="not one that a preset may hold") as caught:
+        TextToImageGAN.from_preset(tmp_path / "preset")
+    assert one_line(caught)
 
 
 @pytest.mark.slow
