@@ -29,8 +29,7 @@ class TextToImageGAN(keras.Model):
     (string, shape `(B,)`), which the text encoder turns into embeddings inside the graph, or `"sentence_embeddings"`
     (float32, shape `(B, D)`), computed ahead of time.
 
-    `caption_denoiser`, `None` or a `keras_t2i.text.CaptionDenoiser`, is what prompts of a trained model go through when
-    it draws, by `generate`, by `call` and in exports; training does without. `adapt` takes it away.
+    `caption_denoiser`, a `keras_t2i.text.CaptionDenoiser` or `None`, is what prompts, but no training captions, pass.
 
     Args:
         text_encoder: A `keras_t2i.text.TextEncoder`, frozen; or `None` where batches hold embeddings and nothing but
@@ -65,9 +64,7 @@ class TextToImageGAN(keras.Model):
         self.embedding_dim = int(embedding_dim or text_encoder.embedding_dim)
         generator.build_for(self.embedding_dim)
         discriminator.build_for(self.embedding_dim)
-        self.ema_generator = generator.__class__.from_config(generator.get_config())
-        self.ema_generator.build_for(self.embedding_dim)
-        self.ema_generator.set_weights(generator.get_weights())
+        self.ema_generator = generator.copy()
         self.ema_generator.trainable = False
         self.seed_generator = keras.random.SeedGenerator(0)
         self.sampler = Sampler(self.ema_generator)
@@ -76,12 +73,18 @@ class TextToImageGAN(keras.Model):
         self.card: dict[str, Any] = {}
         self.built = True
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("text_encoder", "caption_denoiser") and hasattr(self, name):
+            self._tracker.untrack(getattr(self, name))  # Or Keras would go on counting the old one beside the new.
+            self.train_function = self.test_function = self.predict_function = None  # They were traced with it.
+        super().__setattr__(name, value)
+
     @property
     def image_size(self) -> int:
         return self.generator.image_size
 
     def adapt(self, captions: Sequence[str] | np.ndarray) -> None:
-        """Centers the text on the captions of a data set; call it once before training a new model.
+        """Centers the text on the captions of a data set, with no `caption_denoiser`; call it once before training.
 
         Args:
             captions: The training captions, or their sentence embeddings, float32, shape `(N, D)`.
@@ -90,9 +93,7 @@ class TextToImageGAN(keras.Model):
         embeddings: Any = captions if is_embedded else self.text_encoder.encode(list(captions))
         for network in (self.generator, self.discriminator, self.ema_generator):
             network.adapt(embeddings)
-        if self.caption_denoiser is not None:
-            self._tracker.untrack(self.caption_denoiser)
-            self.caption_denoiser = None  # It knows the captions of before.
+        self.caption_denoiser = None  # It knows the captions of before.
 
     def compile(  # type: ignore[override]
         self,

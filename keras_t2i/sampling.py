@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Sampler", "denoised", "in_chunks", "prompt_embeddings"]
+__all__ = ["Sampler", "denoised", "prompt_embeddings"]
 
 _CHUNK = 8
 """Rows in one call of a network: fixed, so that pixels cannot depend on the caller's batch size."""
 
 
-def in_chunks(network: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
+def _in_chunks(network: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
     """What `network` makes of the rows of one or more arrays, float32, some at a time."""
     results = []
     for start in range(0, len(arrays[0]), _CHUNK):
@@ -39,7 +38,7 @@ class Sampler:
 
     def __call__(self, latents: np.ndarray, sentence_embeddings: np.ndarray) -> np.ndarray:
         """Images, uint8, shape `(N, H, W, 3)`, from noise of shape `(N, Z)` and embeddings of shape `(N, D)`."""
-        return in_chunks(self._draw, latents, sentence_embeddings)
+        return _in_chunks(self._draw, latents, sentence_embeddings)
 
     def to_uint8(self, latents: tf.Tensor, sentence_embeddings: tf.Tensor) -> tf.Tensor:
         """The same inside a graph, from tensors, in one call of the generator."""
@@ -78,7 +77,8 @@ def prompt_embeddings(
         raise ValueError("This model has no `text_encoder`; use `generate_from_embeddings`.")
 
     def read(captions: Sequence[str]) -> np.ndarray:
-        return in_chunks(functools.partial(denoised, gan), gan.text_encoder.encode(captions))
+        embeddings = gan.text_encoder.encode(captions)
+        return embeddings if gan.caption_denoiser is None else _in_chunks(gan.caption_denoiser, embeddings)
 
     embeddings = read(prompts)
     if guidance == 1.0 and negative_prompt is None:

@@ -96,8 +96,8 @@ def save(
 ) -> None:
     """Writes a preset: configuration, weights (trained and averaged), a model card and a checksum of each file.
 
-    A text encoder from outside the package is written too; one in the package is named, with its fingerprint. So is a
-    caption denoiser.
+    A text encoder from outside the package is written too, and a caption denoiser where there is one; an encoder in the
+    package is named, with its fingerprint.
 
     Args:
         gan: The model.

@@ -95,10 +95,7 @@ def add_tokens(gan: TextToImageGAN, *prompts: SoftPrompt) -> None:
                 f"{prompt.token!r} was learned with another text encoder ({prompt.encoder[:12]}...) than this model's"
                 f" ({has}): learn it anew, or load the model that it was learned with."
             )
-    wider = with_words(encoder, {prompt.token: prompt.vector for prompt in prompts})
-    gan._tracker.untrack(encoder)  # Or Keras would go on counting the old one beside the new.
-    gan.text_encoder = wider
-    gan.train_function = gan.test_function = gan.predict_function = None  # They were traced with the old one.
+    gan.text_encoder = with_words(encoder, {prompt.token: prompt.vector for prompt in prompts})
 
 
 def learn_token(

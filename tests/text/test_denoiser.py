@@ -195,6 +195,17 @@ def test_a_model_adapted_to_other_captions_has_none(gan: TextToImageGAN, tmp_pat
     assert not (tmp_path / "preset" / "caption_denoiser.weights.h5").exists()
 
 
+def test_predict_follows_when_it_comes_and_goes(gan: TextToImageGAN) -> None:
+    inputs = {"latents": latents_for(0, 2, gan.generator.latent_dim), "captions": np.array(UNKNOWN, object)}
+    denoiser, with_it = gan.caption_denoiser, gan.predict(inputs, verbose=0)
+    try:
+        gan.caption_denoiser = None
+        assert np.abs(gan.predict(inputs, verbose=0) - with_it).max() > 0.05
+    finally:
+        gan.caption_denoiser = denoiser
+    np.testing.assert_array_equal(gan.predict(inputs, verbose=0), with_it)
+
+
 def test_a_preset_whose_denoiser_is_none_of_ours_is_refused(gan: TextToImageGAN, tmp_path: Path) -> None:
     gan.save_to_preset(tmp_path / "preset")
     path = tmp_path / "preset" / "config.json"
