@@ -46,8 +46,9 @@ def perceptual_distances(features: SupportsMaps, images_a: np.ndarray, images_b:
     distances = np.empty(len(images_a), np.float64)
     for start in range(0, len(images_a), _PAIRS_AT_ONCE):
         pairs = slice(start, start + _PAIRS_AT_ONCE)
-        maps_a, maps_b = _unit_maps(features, images_a[pairs]), _unit_maps(features, images_b[pairs])
-        distances[pairs] = _distances(maps_a, maps_b)
+        maps = _unit_maps(features, np.concatenate([images_a[pairs], images_b[pairs]]))
+        halves = [np.split(each, 2) for each in maps]
+        distances[pairs] = _distances([a for a, _ in halves], [b for _, b in halves])
     return distances
 
 
@@ -89,8 +90,11 @@ def _check(images: np.ndarray, rank: int, shape: str) -> None:
 
 
 def _unit_maps(features: SupportsMaps, images: np.ndarray) -> list[np.ndarray]:
-    maps = features.maps(tf.constant(images, tf.float32) / 127.5 - 1.0)
-    return [tf.math.l2_normalize(each, axis=-1, epsilon=1e-10).numpy() for each in maps]
+    # Each distinct image once: on some processors the last bits depend on an image's place in the batch.
+    distinct, places = np.unique(images.reshape(len(images), -1), axis=0, return_inverse=True)
+    pixels = tf.constant(distinct.reshape(-1, *images.shape[1:]), tf.float32)
+    maps = features.maps(pixels / 127.5 - 1.0)
+    return [tf.math.l2_normalize(each, axis=-1, epsilon=1e-10).numpy()[places] for each in maps]
 
 
 def _distances(maps_a: list[np.ndarray], maps_b: list[np.ndarray]) -> np.ndarray:
