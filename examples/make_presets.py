@@ -1,7 +1,6 @@
 """Turns a training run into a preset that ships with the package: float16, a model card, measured quality.
 
-Command:  python examples/make_presets.py RUN shapes_64
-          python examples/make_presets.py RUN shapes_64 --denoise
+Command:  python examples/make_presets.py RUN shapes_64 --denoise
           python examples/make_presets.py RUN emoji_64
           python examples/make_presets.py RUN NAME --card CARD.json --output DIRECTORY
 Needs:    a run made by `keras-t2i train` or `finetune`, its data where they were, and for emoji_64 the weights of
@@ -46,7 +45,8 @@ CARDS: dict[str, dict[str, str]] = {
         "training_data": "Shapes rendered by keras_t2i itself (`keras_t2i.data.shapes`): 8 shapes, 8 colors, 5 "
         "backgrounds, 5 positions, 2 sizes. One combination in ten is held out of training.",
         "credit": "The text encoder, caption_mini_en, was distilled from all-MiniLM-L6-v2 (Apache-2.0).",
-        "limits": "One shape, these words and their synonyms; anything else is drawn as the nearest of them. English.",
+        "limits": "One shape, these words; a synonym that it was never trained on is drawn right in nine of ten "
+        "captions, several at once in half of them; anything else as the nearest of what it knows. English.",
     },
     "emoji_64": {
         "description": "Draws emoji from their names, on a white background.",

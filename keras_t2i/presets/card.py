@@ -43,6 +43,8 @@ def model_card(name: str, config: Mapping[str, Any]) -> str:
     encoder = config["text_encoder"] or (
         "a text encoder of its own" if config["sequence_length"] else "no text encoder"
     )
+    if config.get("caption_denoiser"):
+        encoder += " and a caption denoiser"
     license = str(card.get("license", ""))
     lines = ["---", *([f"license: {json.dumps(license.lower())}"] if license else []), "library_name: keras"]
     lines += ["pipeline_tag: text-to-image", "tags: [keras, text-to-image, gan]", "---", "", f"# {name}", ""]

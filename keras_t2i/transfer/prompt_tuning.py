@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i.latents import latents_for
-from keras_t2i.sampling import denoised
 from keras_t2i.text.new_words import token_table, vector_of, with_words
 from keras_t2i.transfer.tensor_file import read_tensors, write_tensors
 
@@ -117,6 +116,9 @@ def learn_token(
     have, on average, the image features of the examples, and the frozen discriminator is to accept the examples with
     these captions.
 
+    A caption denoiser of the model is left out: it draws all that is near one meaning to it, so that a gradient through
+    it is next to nothing. `generate` takes the learned word through it like any other.
+
     The word can only mean what the generator is able to draw: it finds what no caption says, it does not teach what
     was never trained. Fine-tune for that.
 
@@ -199,7 +201,7 @@ class _Objective:
         """The objective for captions of the examples `numbers`, drawn with `latents`, at the table's present row."""
         token_ids = tf.gather(self.token_ids, numbers)
         mask = tf.not_equal(token_ids, self.encoder.preprocessor.tokenizer.pad_token_id)
-        text = denoised(self.gan, self.encoder.embed(token_ids, mask)["sentence_embeddings"])
+        text = self.encoder.embed(token_ids, mask)["sentence_embeddings"]
         drawn = self.gan.ema_generator(latents, text, training=False)
         terms = [
             tf.reduce_mean(tf.square((tf.reduce_mean(maps, axis=0) - mean) / spread))

@@ -24,6 +24,7 @@ from keras_t2i.export.png_in_graph import PngWriter
 from keras_t2i.export.serving_ops import operations
 from keras_t2i.gan import TextToImageGAN
 from keras_t2i.latents import latents_for
+from keras_t2i.sampling import prompt_embeddings
 from keras_t2i.text import TextEncoder
 
 PROMPTS = ["a red star", "CAFÉ", "a\0blue circle", "", "红色的星"]
@@ -173,7 +174,7 @@ def test_sixty_four_captions_by_three_seeds_in_a_clean_process(tmp_path: Path) -
     assert len(prompts) == 192
     seeds = [0, 7, -1] * 64
     latents = np.concatenate([latents_for(seed, 1, gan.generator.latent_dim) for seed in seeds])
-    text = gan.text_encoder.encode(prompts)
+    text = prompt_embeddings(gan, prompts)
     sendable = [prompt.encode(errors="replace").decode() for prompt in prompts]
     inputs = {"prompts": sendable, "seeds": seeds, "truncation": [1.0] * 192}
     given = {"latents": latents.tolist(), "sentence_embeddings": text.tolist()}

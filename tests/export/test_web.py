@@ -20,6 +20,7 @@ from hard_captions import hard_captions
 from PIL import Image
 
 from keras_t2i import TextToImageGAN, demo
+from keras_t2i.sampling import prompt_embeddings
 
 WEB = Path(__file__).parents[2] / "export" / "web"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -290,9 +291,10 @@ def test_seeds_variations_and_truncation_are_pythons(page: Any, gan: TextToImage
 
 def test_pictures_in_between_follow_the_mixed_embeddings(page: Any, gan: TextToImageGAN) -> None:
     assert gan.text_encoder is not None
-    first, second = gan.text_encoder.encode([CAPTION, SECOND])
+    first, second = prompt_embeddings(gan, [CAPTION, SECOND])
     mixed = 0.7 * first + 0.3 * second
-    expected = gan.generate_from_embeddings((mixed / np.sqrt(np.mean(mixed**2)))[None], seed=3)
+    length = 0.7 * np.linalg.norm(first) + 0.3 * np.linalg.norm(second)
+    expected = gan.generate_from_embeddings((mixed * length / np.linalg.norm(mixed))[None], seed=3)
     pictures = show(page, prompt=CAPTION, second=SECOND, mix=0.3, view="between", seed=3)
     assert_same(pictures, expected)
     facts = download(page)[1]

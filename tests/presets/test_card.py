@@ -49,6 +49,7 @@ def test_a_full_card_reads_from_top_to_bottom() -> None:
     assert 'from_preset("shapes_64")' in page
     assert "64 x 64 pixels (CompactGenerator, caption_mini_en)" in page
     assert "gan.generate([\"a 'red' star\"]" in page
+    assert "(CompactGenerator, caption_mini_en and a caption denoiser)" in card_of(CARD, caption_denoiser={"steps": 8})
 
 
 @pytest.mark.parametrize("card", [{}, {"second": True}, {"quality": "good", "license": None}])

@@ -12,9 +12,11 @@ import tensorflow as tf
 from checks import move_weights, one_line, tiny_gan
 
 import keras_t2i
+from keras_t2i.data import SHAPE_ATTRIBUTES, shape_synonym_captions, shapes
 from keras_t2i.export.litert_runner import LiteRTBundle
 from keras_t2i.gan import TextToImageGAN
 from keras_t2i.latents import latents_for
+from keras_t2i.metrics import AttributeJudge
 from keras_t2i.presets.directory import write_checksums
 from keras_t2i.provenance import fingerprint
 from keras_t2i.text import CaptionDenoiser, TextEncoder
@@ -218,22 +220,30 @@ def test_a_preset_whose_denoiser_is_none_of_ours_is_refused(gan: TextToImageGAN,
     assert one_line(caught)
 
 
-@pytest.mark.slow
-def test_shapes_64_draws_what_synonyms_mean() -> None:
-    """Three seeds of the denoiser gave 90.3 to 91.3 %, and 78.6 % without one: see the README."""
-    from keras_t2i.data import SHAPE_ATTRIBUTES, shape_synonym_captions, shapes
-    from keras_t2i.metrics import AttributeJudge
-
-    gan = keras_t2i.TextToImageGAN.from_preset("shapes_64")
-    dataset = shapes()
+def share_of_synonyms_drawn_right(gan: TextToImageGAN, every: int) -> float:
+    """Of held-out captions with one word that was never trained on, how many have all five attributes right."""
     judge = AttributeJudge.load(SHAPE_ATTRIBUTES, Path(keras_t2i.__file__).parent / "presets" / "shape_judge.npz")
+    split = shapes().validation_split
+    assert split is not None
+    captions, labels, _ = shape_synonym_captions(split.labels)
+    return float((judge.predict(gan.generate(captions[::every])) == labels[::every]).all(axis=1).mean())
+
+
+def test_shapes_64_draws_what_synonyms_mean() -> None:
+    """Of all captions 90.3 %: see its card. Of these 200 it was 85.0 %, and 73.5 % without its denoiser."""
+    gan = TextToImageGAN.from_preset("shapes_64")
+    with_it = share_of_synonyms_drawn_right(gan, every=8)
+    gan.caption_denoiser = None
+    assert with_it > max(0.8, share_of_synonyms_drawn_right(gan, every=8) + 0.05)
+
+
+@pytest.mark.slow
+def test_a_new_denoiser_does_as_well() -> None:
+    """Three seeds gave 90.3 to 91.3 %, and 78.6 % without one: see the README."""
+    gan = TextToImageGAN.from_preset("shapes_64")
+    gan.caption_denoiser = None
+    before = share_of_synonyms_drawn_right(gan, every=1)
     denoiser = CaptionDenoiser()
-    denoiser.adapt(gan.text_encoder.encode(dataset.train_split.captions), verbose=0)
-    assert dataset.validation_split is not None
-    wordings, labels, _ = shape_synonym_captions(dataset.validation_split.labels)
-    embeddings = gan.text_encoder.encode(wordings)
-    before, after = (
-        (judge.predict(gan.generate_from_embeddings(rows)) == labels).all(axis=1).mean()
-        for rows in (embeddings, denoiser.predict(embeddings, verbose=0))
-    )
-    assert after > 0.89 > before + 0.05
+    denoiser.adapt(gan.text_encoder.encode(shapes().train_split.captions), verbose=0)
+    gan.caption_denoiser = denoiser
+    assert share_of_synonyms_drawn_right(gan, every=1) > 0.89 > before + 0.05

@@ -134,6 +134,24 @@ def test_other_encoders_and_known_words_are_refused(learned: dict[str, Any], tmp
     one_line(error)
 
 
+def test_a_model_with_a_caption_denoiser_learns_words_and_draws_them() -> None:
+    """Learned through the denoiser it would hardly move: there is next to no gradient."""
+    gan = TextToImageGAN.from_preset("shapes_64")
+    assert gan.caption_denoiser is not None
+    backgrounds = ["white", "black", "navy", "gray"]
+    templates = [f"a large {{}} star in the center on a {color} background" for color in backgrounds]
+    examples = gan.generate([text.format("green") for text in templates])
+    prompt = learn_token(gan, examples, "mycolor", templates, init="colorful", steps=60, batch_size=8)
+    prompt.attach(gan)
+    others = [f"a small {{}} circle at the top left on a {color} background" for color in backgrounds]
+    drawn = {
+        word: gan.generate([text.format(word) for text in others], seed=5).astype(float)
+        for word in ("mycolor", "green", "pink")
+    }
+    distance = {word: np.square(drawn["mycolor"] - drawn[word]).mean() for word in ("green", "pink")}
+    assert distance["green"] < 0.1 * distance["pink"]
+
+
 def test_the_discriminator_s_own_judgement_will_do() -> None:
     """Without image features, and with a caption for each image: every step lowers what it says it lowers."""
     gan = make_gan()

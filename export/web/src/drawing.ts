@@ -74,11 +74,16 @@ export async function startRuntime(folder: string): Promise<void> {
   }
 }
 
-/** A point on the way from one embedding to another, with a length that the generator knows. */
+/** A point on the way from one embedding to another, whose length lies between theirs as well. */
 export function mixed(from: Float32Array, to: Float32Array, mix: number): Float32Array {
   const between = from.map((value, place) => (1 - mix) * value + mix * to[place]!);
-  const scale = Math.sqrt(between.reduce((sum, value) => sum + value * value, 0) / between.length);
-  return scale > 0 ? between.map((value) => value / scale) : between;
+  const length = norm(between);
+  const scale = length > 0 ? ((1 - mix) * norm(from) + mix * norm(to)) / length : 1;
+  return between.map((value) => value * scale);
+}
+
+function norm(vector: Float32Array): number {
+  return Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
 }
 
 async function run(
