@@ -267,8 +267,10 @@ def test_an_app_can_check_its_noise(tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8", "int8-static"])
 def test_sixty_four_captions_by_three_seeds_in_a_clean_process(precision: str, tmp_path: Path) -> None:
     gan = TextToImageGAN.from_preset("shapes_64")
-    # Fixed ranges hold for captions such as they were taken from; of others, int8-static draws 28 dB.
-    captions = some_shapes(64) if precision == "int8-static" else [*some_shapes(56), *hard_captions(8)]
+    # Fixed ranges hold for captions such as they were taken from (of others, int8-static drew 28 dB), and rounded
+    # weights may read a caption that means nothing as another shape.
+    exact = precision.startswith("float")
+    captions = [*some_shapes(56), *hard_captions(8)] if exact else some_shapes(64)
     gan.export(tmp_path / "bundle", "litert", precision=precision, captions=some_shapes(200))
     folder, bundle = tmp_path / "bundle", LiteRTBundle(tmp_path / "bundle")
     token_ids = bundle.token_ids(captions)
@@ -291,4 +293,4 @@ def test_sixty_four_captions_by_three_seeds_in_a_clean_process(precision: str, t
     psnr = 10 * np.log10(4 / np.mean(difference**2))
     print(f"{precision}: largest difference {difference.max():.3g}, PSNR {psnr:.1f} dB")
     assert difference.max() <= {"float32": 1e-4, "float16": 1e-2}.get(precision, 2)
-    assert psnr >= 30
+    assert psnr >= {"float32": 100, "float16": 80, "int8": 40}.get(precision, 30)
