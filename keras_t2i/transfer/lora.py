@@ -98,12 +98,15 @@ def save_adapters(gan: TextToImageGAN, path: str | os.PathLike[str]) -> None:
         "layers": json.dumps(list(adapted)),
         "base_sha256": _fingerprint(gan.ema_generator),
         "text_encoder": _encoder_of(gan),
+        "caption_denoiser": _denoiser_of(gan),
     }
     write_tensors(Path(path), _FORMAT, tensors, metadata)
 
 
 def load_adapters(gan: TextToImageGAN, path: str | os.PathLike[str]) -> Plan:
     """Puts saved adapters on a model: it draws as the one that they were saved of, to the bit, and can be trained on.
+
+    Of a caption denoiser the file knows only whether there was one, and which: the model's is kept or taken away.
 
     Args:
         gan: The model that `lora` was called on, loaded afresh; or one that has the same adapters already.
@@ -122,6 +125,12 @@ def load_adapters(gan: TextToImageGAN, path: str | os.PathLike[str]) -> Plan:
         )
     if "" not in (metadata["text_encoder"], _encoder_of(gan)) and metadata["text_encoder"] != _encoder_of(gan):
         raise ValueError(f"{path} was trained with another text encoder than this model's.")
+    denoiser = metadata.get("caption_denoiser", "")
+    if denoiser not in ("", _denoiser_of(gan)):
+        raise ValueError(
+            f"{path} was trained on a model with another caption denoiser than this model's: "
+            "set `gan.caption_denoiser` to that one first."
+        )
     names, rank, alpha = json.loads(metadata["layers"]), int(metadata["rank"]), float(metadata["alpha"])
     existing = {name: (layer.lora_rank, layer.lora_alpha) for name, layer in _adapted(network).items()}
     if existing and existing != dict.fromkeys(names, (rank, alpha)):
@@ -137,6 +146,8 @@ def load_adapters(gan: TextToImageGAN, path: str | os.PathLike[str]) -> Plan:
         for side in (gan.generator, network, gan.discriminator):
             for name in _CENTERING:
                 getattr(side, name).assign(tensors[name])
+    if not denoiser:
+        gan.caption_denoiser = None
     return Plan.of(gan, "lora")
 
 
@@ -176,3 +187,7 @@ def _fingerprint(network: keras.Model) -> str:
 
 def _encoder_of(gan: TextToImageGAN) -> str:
     return "" if gan.text_encoder is None else gan.text_encoder.fingerprint
+
+
+def _denoiser_of(gan: TextToImageGAN) -> str:
+    return "" if gan.caption_denoiser is None else gan.caption_denoiser.fingerprint

@@ -12,6 +12,8 @@ from safetensors import safe_open
 
 from keras_t2i import networks, transfer
 from keras_t2i.gan import TextToImageGAN
+from keras_t2i.provenance import fingerprint
+from keras_t2i.text import CaptionDenoiser
 from keras_t2i.training import Checkpoints, TrainingState
 from keras_t2i.transfer.layers import named_layers
 
@@ -75,6 +77,30 @@ def test_adapters_on_a_fresh_model_draw_the_same_pixels(adapted: TextToImageGAN,
     np.testing.assert_array_equal(drawn(fresh), drawn(adapted))
     fresh.compile(generator_terms=plan.terms, run_eagerly=True)
     fit(fresh)
+
+
+def test_a_denoiser_of_other_captions_does_not_stay(file: Path, tmp_path: Path) -> None:
+    """Adapters are trained after `adapt`, which takes the denoiser away that the fresh model still has."""
+
+    def with_denoiser(seed: int = 0) -> TextToImageGAN:
+        gan = pretrained("dcgan")
+        gan.caption_denoiser = CaptionDenoiser(width=8, seed=seed)
+        gan.caption_denoiser.adapt(CAPTIONS, updates=2, verbose=0)
+        return gan
+
+    fresh = with_denoiser()
+    transfer.load_adapters(fresh, file)
+    assert fresh.caption_denoiser is None
+
+    kept = with_denoiser()
+    transfer.lora(kept)
+    transfer.save_adapters(kept, tmp_path / "kept.safetensors")
+    again = with_denoiser()
+    transfer.load_adapters(again, tmp_path / "kept.safetensors")
+    assert fingerprint(again) == fingerprint(kept)
+    for other in (with_denoiser(seed=1), pretrained("dcgan")):
+        message = refusal(transfer.load_adapters, other, tmp_path / "kept.safetensors")
+        assert "another caption denoiser" in message
 
 
 def test_the_file_says_what_it_is_and_holds_nothing_else(file: Path) -> None:
