@@ -1,4 +1,4 @@
-"""The transfer benchmark: what it trains on stays apart from what it measures on, and its table says what was found."""
+"""The transfer benchmark: its table says what was found, a task that is done stays, and splits stay apart."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_task_that_is_done_stays_in_table_and_figure(tmp_path: Path) -> None:
         assert len(np.unique(np.asarray(figure.convert("RGB")).reshape(-1, 3), axis=0)) > 10
 
 
-def test_images_of_the_target_are_in_no_source_and_in_one_split(tmp_path: Path) -> None:
+def test_each_split_has_its_own_images_and_no_others(tmp_path: Path) -> None:
     count = 260
     assert (chosen := benchmark.spread(count, 200)) == sorted(set(chosen))
     assert 0 <= chosen[0] < chosen[-1] < count
