@@ -28,6 +28,8 @@ _NAMES = {_SHAPES, _FACES, _NONE, "from_scratch", "caption_mini_en", "mobilenet_
 _TFDS = "tfds:"
 _FEW_IMAGES = 1000
 """Below so many images, fine-tuning augments them unless told not to: the discriminator would learn them by heart."""
+_SMALL_BATCH = 8
+"""Images in a batch of fine-tuning on few images: measured by `examples/benchmark_transfer.py`."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,13 @@ class RunConfig:
 
     @classmethod
     def finetuning(
-        cls, start_from: str, data: str, strategy: str = "full", augment: bool | None = None, **options: Any
+        cls,
+        start_from: str,
+        data: str,
+        strategy: str = "full",
+        augment: bool | None = None,
+        batch_size: int | None = None,
+        **options: Any,
     ) -> RunConfig:
         """The configuration of a run that fine-tunes a trained model.
 
@@ -131,6 +139,8 @@ class RunConfig:
             data: What to train on.
             strategy: See `keras_t2i.strategies.parse`.
             augment: Whether to augment differentiably; by default where there are fewer than 1,000 training images.
+            batch_size: Images in a batch; by default 8 where there are fewer than 1,000 training images, else 32. A
+                trained model is at the new images after fewer of them when it takes more and smaller steps.
             **options: Further fields.
 
         Raises:
@@ -162,9 +172,11 @@ class RunConfig:
             source_data=source_data if needs_source else None,
             **options,
         )
-        if augment is None:
-            augment = config.dataset().train_split.num_images < _FEW_IMAGES
-        return replace(config, augment=augment)
+        if augment is None or batch_size is None:
+            few = config.dataset().train_split.num_images < _FEW_IMAGES
+            augment = few if augment is None else augment
+            batch_size = batch_size or (_SMALL_BATCH if few else config.batch_size)
+        return replace(config, augment=augment, batch_size=batch_size)
 
     @classmethod
     def _trained_on(cls, source: Path, card: Mapping[str, Any]) -> str | None:

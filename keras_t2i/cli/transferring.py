@@ -10,7 +10,6 @@ import typer
 from keras_t2i import runs
 from keras_t2i.cli.app import app, print_result, verbosity
 from keras_t2i.cli.options import (
-    BatchSize,
     CaptionColumn,
     CaptionTemplate,
     Flip,
@@ -70,7 +69,9 @@ def finetune(
     caption_template: CaptionTemplate = RunConfig.caption_template,
     flip: Flip = False,
     max_skipped_share: MaxSkippedShare = RunConfig.max_skipped_share,
-    batch_size: BatchSize = RunConfig.batch_size,
+    batch_size: Annotated[
+        int | None, of_training(min=1, help="Images in a batch. Default: 8 below 1,000 training images, else 32.")
+    ] = None,
     augment: Annotated[
         bool | None,
         of_training(

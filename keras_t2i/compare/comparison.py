@@ -17,7 +17,7 @@ from keras_t2i.strategies import needs_source
 
 __all__ = ["ComparisonConfig", "compare"]
 
-_PARTS = (0.1, 0.25, 0.5, 0.75, 1.0)
+_PARTS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 """Parts of the budget after each of which a run is measured: early too, where some methods are ahead."""
 
 
@@ -67,11 +67,11 @@ class ComparisonConfig:
         if transferring and self.source is None:
             raise ValueError(f"These methods start from a trained model, and none is given: {', '.join(transferring)}.")
 
-    def budget(self) -> dict[str, float | int]:
-        """The limit of a run, as `keras_t2i.training.train` takes it."""
+    def budget(self, batch_size: int) -> dict[str, float | int]:
+        """The limit of a run with batches of that size, as `keras_t2i.training.train` takes it."""
         if self.minutes is not None:
             return {"minutes": self.minutes}
-        return {"steps": max(1, (self.images or 0) // self.base.batch_size)}
+        return {"steps": max(1, (self.images or 0) // batch_size)}
 
 
 @dataclass(frozen=True)
@@ -165,9 +165,6 @@ def write_report(config: ComparisonConfig, output: Path) -> dict[str, Any]:
 
 def _jobs(config: ComparisonConfig, output: Path) -> Iterator[tuple[str, int, list[Job]]]:
     """Every run with the stages that lead to it, one seed of all methods before the next seed."""
-    budget = config.budget()
-    ((unit, amount),) = budget.items()
-    moments = sorted({max(1, int(amount * part)) if unit == "steps" else amount * part for part in _PARTS})
     for seed in range(config.num_seeds):
         for name in config.methods:
             chosen = method(name)
@@ -177,6 +174,9 @@ def _jobs(config: ComparisonConfig, output: Path) -> Iterator[tuple[str, int, li
             if (strategy := options["strategy"]) is not None:
                 source_data = config.source_data if needs_source(strategy) else None
                 options |= {"start_from": config.source, "source_data": source_data}
+            budget = config.budget(options["batch_size"])
+            ((unit, amount),) = budget.items()
+            moments = sorted({max(1, int(amount * part)) if unit == "steps" else amount * part for part in _PARTS})
             run = f"{file_name(name)}-{seed}"
             stages = []
             if chosen.pretrained:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,9 +14,12 @@ _OPTIONS: dict[str, type] = {
     "penalty": str,
     "text_encoder": str,
     "augment": bool,
+    "batch_size": int,
     "mixed_precision": bool,
 }
 """Options of a run that a variant of a method may change."""
+
+_VALUES: dict[type, Callable[[str], Any]] = {str: str, bool: lambda value: value.lower() == "true", int: int}
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,10 @@ def method(name: str) -> Method:
             raise ValueError(
                 f"{change!r} changes nothing of {base!r}. Expected option=value of: {', '.join(_OPTIONS)}."
             )
-        options[option] = value if _OPTIONS[option] is str else value.lower() == "true"
+        try:
+            options[option] = _VALUES[_OPTIONS[option]](value)
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no {option} for {base!r}: {error}.") from error
     known = METHODS[base]
     label = f"{known.label}, {', '.join(change.replace('_', ' ') for change in changes)}"
     return replace(known, label=label, options={**known.options, **options})

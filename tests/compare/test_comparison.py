@@ -108,6 +108,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(folder: Path) -> None:
     for options, message in (
         ({"methods": ("diffusion",), "minutes": 1.0}, "Unknown method 'diffusion'"),
         ({"methods": ("mlp:width=3",), "minutes": 1.0}, "'width=3' changes nothing of 'mlp'"),
+        ({"methods": ("mlp:batch_size=few",), "minutes": 1.0}, "'few' is no batch_size for 'mlp'"),
         ({"methods": (), "minutes": 1.0}, "needs methods and seeds"),
         ({"methods": ("mlp", "mlp"), "minutes": 1.0}, "compared once"),
         ({"methods": ("mlp",)}, "either `minutes` or `images`"),
@@ -127,13 +128,26 @@ def test_a_variant_changes_what_it_says_and_nothing_else() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "moments"),
-    [({"minutes": 3}, [0.3, 0.75, 1.5, 2.25, 3]), ({"images": 4}, [1]), ({"images": 400}, [10, 25, 50, 75, 100])],
+    [
+        ({"minutes": 3}, [0.15, 0.3, 0.75, 1.5, 2.25, 3]),
+        ({"images": 4}, [1]),
+        ({"images": 400}, [5, 10, 25, 50, 75, 100]),
+    ],
 )
-def test_curves_begin_at_a_tenth_of_the_budget(limit: dict[str, Any], moments: list[float], tmp_path: Path) -> None:
+def test_curves_begin_early_in_the_budget(limit: dict[str, Any], moments: list[float], tmp_path: Path) -> None:
     base = RunConfig("shapes", batch_size=4)
     chosen = ComparisonConfig(base, ("mlp",), num_seeds=1, **limit)
     ((_, _, stages),) = _jobs(chosen, tmp_path)
     assert stages[-1].moments == pytest.approx(moments)
+
+
+def test_with_batches_of_another_size_as_many_images_are_seen(tmp_path: Path) -> None:
+    base = RunConfig("shapes", batch_size=8)
+    chosen = ComparisonConfig(base, ("mlp", "mlp:batch_size=32"), images=640, num_seeds=1)
+    jobs = [stages[-1] for _, _, stages in _jobs(chosen, tmp_path)]
+    assert [job.config["batch_size"] for job in jobs] == [8, 32]
+    assert [job.budget for job in jobs] == [{"steps": 80}, {"steps": 20}]
+    assert [job.moments[-1] for job in jobs] == [80, 20]
 
 
 def test_methods_that_transfer_start_from_the_source_and_the_others_do_not(folder: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,6 +144,21 @@ def test_a_source_whose_card_names_no_data_needs_them(source: Path) -> None:
     assert "its card names none: pass the source's data" in result.err
     config = RunConfig.finetuning("shared", "others", "ewc", source_data="images", augment=False)
     assert (config.family, config.source_data, config.augment) == ("mlp", str(source.parent / "images"), False)
+
+
+def test_few_images_are_augmented_and_in_small_batches_unless_asked_otherwise(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chosen(**options: Any) -> tuple[int, bool]:
+        config = RunConfig.finetuning("source", "others", **options)
+        return config.batch_size, config.augment
+
+    assert chosen() == (8, True)
+    assert chosen(batch_size=4) == (4, True)
+    assert chosen(batch_size=4, augment=False) == (4, False)
+    monkeypatch.setattr("keras_t2i.config._FEW_IMAGES", 5)  # So that ten are many.
+    assert chosen() == (32, False)
+    assert chosen(batch_size=4) == (4, False)
 
 
 def test_help_explains_every_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
