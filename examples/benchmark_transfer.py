@@ -222,8 +222,9 @@ def draw(path: Path, comparisons: dict[str, Any]) -> None:
     from matplotlib.ticker import ScalarFormatter
 
     names = {method["name"] for comparison in comparisons.values() for method in comparison["methods"]}
-    colors = dict(zip(SCRATCH, ("black", "dimgray"), strict=True))
-    colors |= {name: f"C{number}" for number, name in enumerate(sorted(names - set(SCRATCH)))}
+    colors = dict.fromkeys(SCRATCH, "black") | {
+        name: f"C{number}" for number, name in enumerate(sorted(names - set(SCRATCH)))
+    }
     figure, axes = plt.subplots(
         1, len(comparisons), figsize=(5 * len(comparisons) + 2, 4), squeeze=False, layout="constrained"
     )
@@ -238,8 +239,9 @@ def draw(path: Path, comparisons: dict[str, Any]) -> None:
                 for moments in zip(*curves, strict=False)
             ]
             if points:
-                width = 2.5 if method["name"] in SCRATCH else 1.5
-                style = {"color": colors[method["name"]], "linewidth": width, "marker": "o", "markersize": 3}
+                name = method["name"]
+                style = {"color": colors[name], "linewidth": 2.5 if name in SCRATCH else 1.5, "markersize": 3}
+                style |= {"marker": "o", "linestyle": "--" if name == SCRATCH[1] else "-"}
                 panel.plot(*zip(*points, strict=True), label=method["label"], **style)
         panel.set_title(task)
         panel.set_xlabel("minutes of training")
