@@ -20,6 +20,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def main() -> None:
 def benchmark(task: str, options: argparse.Namespace) -> None:
     """Compares every strategy once, then the best with more seeds."""
     base, source, source_data = {"emoji": emoji, "faces": faces, "flowers": flowers}[task](options)
+    base = replace(base, batch_size=BATCH, augment=True)
     common: dict[str, Any] = {
         "minutes": options.minutes,
         "features": options.features,
@@ -101,11 +103,11 @@ def emoji(options: argparse.Namespace) -> Task:
     ]
     # So few are held out that distances are measured to all images of the two groups, as is usual with 100-image sets.
     write_folder(folder, options.fluent, train, [*held_out, *train])
-    return RunConfig(str(folder), batch_size=BATCH, augment=True), "emoji_64", str(options.noto)
+    return RunConfig(str(folder)), "emoji_64", str(options.noto)
 
 
 def faces(options: argparse.Namespace) -> Task:
-    return RunConfig("faces:300", batch_size=BATCH, augment=True), "shapes_64", "shapes"
+    return RunConfig("faces:300"), "shapes_64", "shapes"
 
 
 def flowers(options: argparse.Namespace) -> Task:
@@ -126,7 +128,7 @@ def flowers(options: argparse.Namespace) -> Task:
     run = options.output / "sources" / "flowers-82"
     say(f"Source of the flowers: {run}")
     runs.train(RunConfig(str(source), flip=True), run, minutes=options.source_minutes, verbose=2)
-    return RunConfig(str(target), batch_size=BATCH, augment=True, flip=True), str(run), str(source)
+    return RunConfig(str(target), flip=True), str(run), str(source)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -175,7 +175,8 @@ class RunConfig:
         if augment is None or batch_size is None:
             few = config.dataset().train_split.num_images < _FEW_IMAGES
             augment = few if augment is None else augment
-            batch_size = batch_size or (_SMALL_BATCH if few else config.batch_size)
+            if batch_size is None:
+                batch_size = _SMALL_BATCH if few else config.batch_size
         return replace(config, augment=augment, batch_size=batch_size)
 
     @classmethod

@@ -8,18 +8,27 @@ from typing import Any
 
 __all__ = ["METHODS", "Method", "file_name", "method"]
 
-_OPTIONS: dict[str, type] = {
+
+def _is_true(value: str) -> bool:
+    return value.lower() == "true"
+
+
+def _count(value: str) -> int:
+    if (number := int(value)) < 1:
+        raise ValueError("it must be at least 1")
+    return number
+
+
+_OPTIONS: dict[str, Callable[[str], Any]] = {
     "family": str,
     "loss": str,
     "penalty": str,
     "text_encoder": str,
-    "augment": bool,
-    "batch_size": int,
-    "mixed_precision": bool,
+    "augment": _is_true,
+    "batch_size": _count,
+    "mixed_precision": _is_true,
 }
-"""Options of a run that a variant of a method may change."""
-
-_VALUES: dict[type, Callable[[str], Any]] = {str: str, bool: lambda value: value.lower() == "true", int: int}
+"""Options of a run that a variant of a method may change, with what reads the value of each."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +192,7 @@ def method(name: str) -> Method:
                 f"{change!r} changes nothing of {base!r}. Expected option=value of: {', '.join(_OPTIONS)}."
             )
         try:
-            options[option] = _VALUES[_OPTIONS[option]](value)
+            options[option] = _OPTIONS[option](value)
         except ValueError as error:
             raise ValueError(f"{value!r} is no {option} for {base!r}: {error}.") from error
     known = METHODS[base]

@@ -109,6 +109,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(folder: Path) -> None:
         ({"methods": ("diffusion",), "minutes": 1.0}, "Unknown method 'diffusion'"),
         ({"methods": ("mlp:width=3",), "minutes": 1.0}, "'width=3' changes nothing of 'mlp'"),
         ({"methods": ("mlp:batch_size=few",), "minutes": 1.0}, "'few' is no batch_size for 'mlp'"),
+        ({"methods": ("mlp:batch_size=0",), "images": 9}, "'0' is no batch_size for 'mlp': it must be at least 1"),
         ({"methods": (), "minutes": 1.0}, "needs methods and seeds"),
         ({"methods": ("mlp", "mlp"), "minutes": 1.0}, "compared once"),
         ({"methods": ("mlp",)}, "either `minutes` or `images`"),
