@@ -75,7 +75,7 @@ def export(options: argparse.Namespace, folder: Path) -> None:
     import numpy as np
 
     from keras_t2i import TextToImageGAN
-    from keras_t2i.shipping import export as ship
+    from keras_t2i.runs.shipping import export as ship
 
     gan = TextToImageGAN.from_preset(options.model)
     gan.export(folder / "saved_model")

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from keras_t2i import runs
-from keras_t2i.compare import ComparisonConfig, compare
-from keras_t2i.compare.methods import file_name
-from keras_t2i.config import RunConfig
+from keras_t2i.runs.compare import ComparisonConfig, compare
+from keras_t2i.runs.compare.methods import file_name
+from keras_t2i.runs.config import RunConfig
 
 TASKS = ("emoji", "faces", "flowers")
 BATCH = 8

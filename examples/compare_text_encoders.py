@@ -35,11 +35,12 @@ import numpy as np
 
 import keras_t2i
 from keras_t2i import training
-from keras_t2i.config import RunConfig, cache_directory
+from keras_t2i.core.cache import cache_directory
 from keras_t2i.data import SHAPE_ATTRIBUTES, CaptionedImages, shape_synonym_captions
-from keras_t2i.instruments import instruments_for
 from keras_t2i.metrics import AttributeJudge
+from keras_t2i.metrics.instruments import instruments_for
 from keras_t2i.networks import CompactDiscriminator, CompactGenerator
+from keras_t2i.runs.config import RunConfig
 from keras_t2i.text import CachedTextEncoder, CaptionEncoder, TextEncoder
 
 IMAGES_PER_CAPTION = 2
@@ -187,7 +188,7 @@ def main() -> None:
                     text = np.repeat(encoder.encode(captions), IMAGES_PER_CAPTION, axis=0)
                     return gan.generate_from_embeddings(text, seed=0)
 
-                judge = instruments_for(config, dataset, judge="none").attributes
+                judge = instruments_for(dataset, config.domain, True, judge="none").attributes
                 numbers = measure(draw, dataset.validation_split.labels, judge)
                 file.with_suffix(".tmp").write_text(json.dumps(numbers, indent=2) + "\n")
                 os.replace(file.with_suffix(".tmp"), file)

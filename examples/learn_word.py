@@ -21,7 +21,7 @@ from keras_t2i.metrics import AttributeJudge
 from keras_t2i.transfer import add_tokens, learn_token
 
 TEMPLATE = "a {size} {color} {shape} {position} on a {background} background"
-JUDGE = Path(keras_t2i.__file__).parent / "presets" / "shape_judge.npz"
+JUDGE = Path(keras_t2i.__file__).parent / "metrics" / "judges" / "shapes.npz"
 START = {"shape": "object", "color": "colorful", "background": "plain", "size": "single"}
 
 

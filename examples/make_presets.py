@@ -26,11 +26,12 @@ from typing import Any
 import keras_t2i
 from keras_t2i import TextToImageGAN, runs
 from keras_t2i.data import shape_synonym_captions
-from keras_t2i.instruments import instruments_for
 from keras_t2i.metrics import described
+from keras_t2i.metrics.instruments import instruments_for
 from keras_t2i.presets import describe
 from keras_t2i.report.values import format_value
 from keras_t2i.runs import RunConfig
+from keras_t2i.runs.prepare import dataset as dataset_of
 from keras_t2i.text import CaptionDenoiser
 
 PACKAGED = Path(keras_t2i.__file__).parent / "presets"
@@ -92,8 +93,8 @@ def quality_of(numbers: dict[str, Any]) -> dict[str, str]:
 
 def quality_with_synonyms(gan: TextToImageGAN, config: RunConfig) -> dict[str, str]:
     """How often all attributes of a shape are right where captions have words that no training caption has."""
-    dataset = config.dataset()
-    judge = instruments_for(config, dataset, features="none", judge="none").attributes
+    dataset = dataset_of(config)
+    judge = instruments_for(dataset, config.domain, True, features="none", judge="none").attributes
     assert dataset.validation_split is not None  # Rendered images always have one.
     quality = {}
     for replaced in ("one", "all"):
@@ -139,7 +140,7 @@ def make_preset(
     gan = TextToImageGAN.from_preset(run)
     if denoise:
         gan.caption_denoiser = CaptionDenoiser()
-        gan.caption_denoiser.adapt(gan.text_encoder.encode(config.dataset().train_split.captions))
+        gan.caption_denoiser.adapt(gan.text_encoder.encode(dataset_of(config).train_split.captions))
     progress = progress_of(run)
     facts = {"family": config.family, "data": Path(config.data).name, "training": progress}
     texts = {"license": "Apache-2.0", "command": command_of(config, progress["minutes"]), **CARDS.get(name, {})}

@@ -21,8 +21,8 @@ import numpy as np
 from keras import layers
 
 import keras_t2i
-from keras_t2i.config import RunConfig
 from keras_t2i.metrics import kernel_distance
+from keras_t2i.runs.config import RunConfig
 
 NUM_IMAGES = 800
 SIZE = 128

@@ -24,7 +24,7 @@ from keras_t2i.data import HELD_OUT_SYNONYMS, SHAPE_ATTRIBUTES, Split, shape_syn
 from keras_t2i.metrics import AttributeJudge
 from keras_t2i.text import CaptionDenoiser
 
-JUDGE = Path(keras_t2i.__file__).parent / "presets" / "shape_judge.npz"
+JUDGE = Path(keras_t2i.__file__).parent / "metrics" / "judges" / "shapes.npz"
 ONE_WORD = "one word replaced"
 OTHERS = 2000
 

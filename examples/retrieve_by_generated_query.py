@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 
 import keras_t2i
-from keras_t2i.config import RunConfig
 from keras_t2i.data import Split
-from keras_t2i.instruments import instruments_for
+from keras_t2i.metrics.instruments import instruments_for
+from keras_t2i.runs.config import RunConfig
+from keras_t2i.runs.prepare import dataset as dataset_of
 
 CAPTION, DRAWN, DRAWN_TOWER = "caption", "drawn image", "drawn image, retriever's tower"
 SUM, SUM_TOWER = "caption + drawn image", "caption + drawn image, retriever's tower"
@@ -172,8 +173,8 @@ def main() -> None:
 
     gan = keras_t2i.TextToImageGAN.from_preset(arguments.run)
     config = RunConfig(arguments.data, image_size=gan.image_size)
-    dataset = config.dataset()
-    instruments = instruments_for(config, dataset, arguments.features)
+    dataset = dataset_of(config)
+    instruments = instruments_for(dataset, config.domain, True, arguments.features)
     features, retriever, held_out = instruments.features, instruments.text_image, dataset.validation_split
     if features is None or retriever is None or held_out is None:
         raise SystemExit("Retrieval needs image features, captions and held-out images.")

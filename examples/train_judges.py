@@ -18,10 +18,10 @@ import keras_t2i
 from keras_t2i.data import FACE_ATTRIBUTES, SHAPE_ATTRIBUTES, render_faces, render_shapes
 from keras_t2i.metrics import AttributeJudge, attribute_accuracy
 
-PRESETS = Path(keras_t2i.__file__).parent / "presets"
+JUDGES = Path(keras_t2i.__file__).parent / "metrics" / "judges"
 DOMAINS = {
-    "shapes": (SHAPE_ATTRIBUTES, render_shapes, PRESETS / "shape_judge.npz"),
-    "faces": (FACE_ATTRIBUTES, render_faces, PRESETS / "face_judge.npz"),
+    "shapes": (SHAPE_ATTRIBUTES, render_shapes, JUDGES / "shapes.npz"),
+    "faces": (FACE_ATTRIBUTES, render_faces, JUDGES / "faces.npz"),
 }
 
 

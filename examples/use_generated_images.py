@@ -34,8 +34,8 @@ import tensorflow as tf
 from keras import layers
 
 import keras_t2i
-from keras_t2i.config import RunConfig
 from keras_t2i.data import SHAPE_ATTRIBUTES, CaptionedImages, Split
+from keras_t2i.runs.config import RunConfig
 
 FEW, FEW_AUGMENTED, FEW_GENERATED = "few real", "few real, augmented", "few real + generated"
 FEW_BOTH, GENERATED, ALL = "few real, augmented + generated", "generated only", "all real images"

@@ -29,11 +29,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_t2i.config import RunConfig
 from keras_t2i.data import CaptionedImages
 from keras_t2i.data.folder import read_folder
-from keras_t2i.instruments import instruments_for
 from keras_t2i.metrics import frechet_distance, kernel_distance, manifold_metrics, r_precision, text_image_score
+from keras_t2i.metrics.instruments import instruments_for
+from keras_t2i.runs.config import RunConfig
+from keras_t2i.runs.prepare import dataset as dataset_of
 
 IMAGE_SIZE = 64
 MAX_IMAGES, MAX_JUDGED = 800, 400
@@ -157,10 +158,10 @@ def tell(text: str) -> None:
 def validate(data: str, features_name: str) -> list[str]:
     """Measures every damage of one set of images; returns a section of Markdown."""
     config = RunConfig(data=data, image_size=IMAGE_SIZE)
-    dataset = config.dataset()
+    dataset = dataset_of(config)
     built_in = dataset.train_split.labels is not None
     tell(f"{dataset.name}: training the judge of captions")
-    instruments = instruments_for(config, dataset, "auto" if built_in else features_name)
+    instruments = instruments_for(dataset, config.domain, True, "auto" if built_in else features_name)
     features, judge = instruments.features, instruments.text_image
     assert features is not None
     assert judge is not None

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from keras_t2i import (
-        augmentation,
-        data,
-        export,
-        feature_losses,
-        losses,
-        metrics,
-        networks,
-        penalties,
-        presets,
-        text,
-        training,
-        transfer,
-    )
-    from keras_t2i.gan import TextToImageGAN
+    from keras_t2i import data, export, metrics, models, networks, objectives, presets, tasks, text, training, transfer
     from keras_t2i.image_features import ImageFeatures
+    from keras_t2i.models import TextToImageGAN
+    from keras_t2i.objectives import augmentation, losses, penalties
     from keras_t2i.text import TextEncoder
 
 __all__ = [
@@ -34,12 +26,14 @@ __all__ = [
     "augmentation",
     "data",
     "export",
-    "feature_losses",
     "losses",
     "metrics",
+    "models",
     "networks",
+    "objectives",
     "penalties",
     "presets",
+    "tasks",
     "text",
     "training",
     "transfer",
@@ -48,8 +42,23 @@ __all__ = [
 _CLASSES = {
     "ImageFeatures": "keras_t2i.image_features",
     "TextEncoder": "keras_t2i.text",
-    "TextToImageGAN": "keras_t2i.gan",
+    "TextToImageGAN": "keras_t2i.models",
 }
+_MODULES = {
+    "keras_t2i.augmentation": "keras_t2i.objectives.augmentation",
+    "keras_t2i.gan": "keras_t2i.models.gan",
+    "keras_t2i.losses": "keras_t2i.objectives.losses",
+    "keras_t2i.penalties": "keras_t2i.objectives.penalties",
+}
+"""Modules that can be imported by a shorter name, or by the one that they had in 0.1: it is the same module."""
+_MOVED = {
+    "keras_t2i.presets": {
+        "FAMILIES": "keras_t2i.networks",
+        "Family": "keras_t2i.networks",
+        "build_gan": "keras_t2i.models",
+    }
+}
+"""Names that are to be had where they were in 0.1."""
 
 
 def __getattr__(name: str) -> Any:
@@ -59,3 +68,28 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return importlib.import_module(f"keras_t2i.{name}")
     raise AttributeError(f"module 'keras_t2i' has no attribute {name!r}")
+
+
+def moved(module: str, name: str) -> Any:
+    """What a module had in 0.1 and another has now."""
+    if name not in _MOVED.get(module, {}):
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MOVED[module][name]), name)
+
+
+class _Renamed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the modules of `_MODULES` under their other names."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        return importlib.machinery.ModuleSpec(name, self) if name in _MODULES else None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        module = importlib.import_module(_MODULES[spec.name])
+        self._own_spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._own_spec  # Importing it by another name has put that one's in its place.
+
+
+sys.meta_path.append(_Renamed())

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i import networks
-from keras_t2i.gan import TextToImageGAN
+from keras_t2i.models.gan import TextToImageGAN
 
 FAMILIES = ("mlp", "dcgan", "df_gan", "compact", "self_attention", "wgan_gp", "projected")
 EMBEDDING_DIM = 8

@@ -11,7 +11,7 @@ import tensorflow as tf
 from checks import EMBEDDING_DIM, make_batch, move_weights, one_line, tensors, tiny_networks
 
 from keras_t2i import transfer
-from keras_t2i.gan import TextToImageGAN
+from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.transfer.layers import named_layers, own_weights
 
 CAPTIONS = np.random.default_rng(5).normal(size=(12, EMBEDDING_DIM)).astype(np.float32)

@@ -7,10 +7,10 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from keras_t2i.cli import making, measuring, transferring, using, web  # In the order in which --help lists them.
 from keras_t2i.cli.app import app, say
+from keras_t2i.core.tables import load_plugins
 
-__all__ = ["app", "main", "making", "measuring", "transferring", "using", "web"]
+__all__ = ["app", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         warnings.filterwarnings("always", category=UserWarning, module=r"keras_t2i\.")
         warnings.showwarning = lambda message, *_, **__: say(f"Warning: {message}")  # type: ignore[assignment]
         try:
+            load_plugins()  # Before the commands, whose help lists what they add.
+            from keras_t2i.cli import asking, making, measuring, using, web  # noqa: F401
+
             code = app(arguments, prog_name="keras-t2i", standalone_mode=False)
         except Exception as error:
             message = _message(error)

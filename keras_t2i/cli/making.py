@@ -1,4 +1,4 @@
-"""Commands that make a model: quickstart, train, and data check before it."""
+"""Commands that make a model: quickstart, train, finetune, and data check before them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,9 @@ import typer
 
 from keras_t2i import runs
 from keras_t2i.cli.app import app, data_app, print_result, say, verbosity
-from keras_t2i.cli.options import (
-    BatchSize,
-    CaptionColumn,
-    CaptionTemplate,
-    Flip,
-    MaxSkippedShare,
-    Output,
-    of_model,
-    of_seed,
-    of_training,
-)
-from keras_t2i.config import RunConfig
+from keras_t2i.cli.options import Data, Epochs, Minutes, Output, RunOutput, TensorBoard, with_options_of
+from keras_t2i.runs import RunConfig
+from keras_t2i.transfer.strategies import STRATEGIES
 
 
 @app.command()
@@ -35,7 +26,7 @@ def quickstart(
     """
 
     def story() -> dict[str, Any]:
-        from keras_t2i.quickstart import quickstart
+        from keras_t2i.runs.quickstart import quickstart
 
         return quickstart(output, minutes, say, verbose=verbosity())
 
@@ -43,84 +34,14 @@ def quickstart(
 
 
 @app.command()
+@with_options_of("train")
 def train(
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA",
-            help="**shapes** or **faces** (rendered, nothing to download), a FOLDER of captioned images, or "
-            "**tfds:NAME** (TensorFlow Datasets, for instance tfds:coco_captions).",
-        ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The run directory; a run in it is resumed.")],
-    minutes: Annotated[
-        float | None, typer.Option(min=0.01, help="Minutes to train, over all starts. Default: 15, without --epochs.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs to train, over all starts.")] = None,
-    image_size: Annotated[int, of_model(help="Height and width in pixels: 32, 64, 128 or 256.")] = RunConfig.image_size,
-    family: Annotated[
-        str, of_model(help="Networks: compact, df_gan, dcgan, self_attention, wgan_gp, projected or mlp (32, 64).")
-    ] = RunConfig.family,
-    text_encoder: Annotated[
-        str,
-        of_model(
-            help="KerasNLP preset: a name or a directory. The default is in the package. Or **from_scratch**: the "
-            "networks learn to read by themselves; or **none**: images without captions."
-        ),
-    ] = RunConfig.text_encoder,
-    caption_column: CaptionColumn = None,
-    caption_template: CaptionTemplate = RunConfig.caption_template,
-    flip: Flip = False,
-    max_skipped_share: MaxSkippedShare = RunConfig.max_skipped_share,
-    batch_size: BatchSize = RunConfig.batch_size,
-    loss: Annotated[
-        str | None,
-        of_training(
-            help="minimax, non_saturating, least_squares, hinge, wasserstein or relativistic. Default: the family's."
-        ),
-    ] = None,
-    penalty: Annotated[
-        str | None, of_training(help="r1, r2, wgan_gp, ma_gp, some joined by +, or none. Default: the family's.")
-    ] = None,
-    augment: Annotated[
-        bool, of_training("--augment", help="Differentiable augmentation, for a few thousand images.")
-    ] = False,
-    caption_noise: Annotated[
-        float | None,
-        of_training(
-            min=0,
-            help="Noise on caption embeddings, in units of their spread: other words for the same are understood.",
-        ),
-    ] = RunConfig.caption_noise,
-    caption_dropout: Annotated[
-        float | None, of_training(min=0, max=0.9, help="Share of captions left out: what guidance needs.")
-    ] = RunConfig.caption_dropout,
-    start_from: Annotated[
-        str | None, of_model(help="Preset or run with the same networks, to begin with its weights.")
-    ] = None,
-    content_features: Annotated[
-        str | None,
-        of_training(
-            help="Draw images towards the real ones of their captions, by content and style, in these image features: "
-            "mobilenet_v2, or a file of weights."
-        ),
-    ] = None,
-    frozen_features: Annotated[
-        str | None, of_model(help="File of MobileNetV2 weights for the family projected. Default: those of Keras.")
-    ] = None,
-    reconstruction: Annotated[
-        float | None,
-        of_training(
-            min=0, help="Weight of the difference in pixels to the caption's own image, where it has just one."
-        ),
-    ] = RunConfig.reconstruction,
-    mixed_precision: Annotated[bool, of_training("--mixed-precision", help="Compute in bfloat16.")] = False,
-    tensorboard: Annotated[
-        bool, of_training("--tensorboard", help="Log losses and image grids for TensorBoard too.")
-    ] = False,
-    seed: Annotated[
-        int, of_seed(help="Seed of weights, order and noise.", rich_help_panel="Training")
-    ] = RunConfig.seed,
+    data: Data,
+    output: RunOutput,
+    minutes: Minutes = None,
+    epochs: Epochs = None,
+    tensorboard: TensorBoard = False,
+    **options: Any,
 ) -> None:
     """Train a model, or go on training it: a run that was stopped at any moment resumes when started again.
 
@@ -133,18 +54,72 @@ def train(
 
     `keras-t2i train my_images -o runs/mine --image-size 128 --minutes 600 --augment`
     """
-    given = locals()
-    config = RunConfig(**{name: given[name] for name in RunConfig.__dataclass_fields__ if name in given})
-    minutes = 15.0 if minutes is None and epochs is None else minutes
+    config = RunConfig(data, **options)
     print_result(
-        runs.train, config, output, minutes=minutes, epochs=epochs, tensorboard=tensorboard, verbose=verbosity()
+        runs.train,
+        config,
+        output,
+        minutes=15.0 if minutes is None and epochs is None else minutes,
+        epochs=epochs,
+        tensorboard=tensorboard,
+        verbose=verbosity(),
+    )
+
+
+_HELP = """Fine-tune a trained model on other images, by a strategy that says what is trained.
+
+Networks and text encoder are the model's, and training starts from its averaged weights. A table of what is trained
+goes to stderr; nothing else moves. What is left is a run as **train** makes one: stopped at any moment, the same
+command goes on; **generate**, **evaluate**, **report** and **export** take it.
+
+Strategies, with what can be set of each; several are joined by +, as in freeze_d+ewc:
+
+{strategies}
+
+`keras-t2i finetune shapes_64 faces:300 --strategy freeze_d --minutes 2 -o runs/faces`
+
+`keras-t2i finetune runs/flowers my_images --strategy lora:rank=8 -o runs/mine`
+"""
+
+
+_LIST = "\n".join(f"- **{name}**: {strategy.description}" for name, strategy in STRATEGIES.items())
+
+
+@app.command(help=_HELP.format(strategies=_LIST))
+@with_options_of("finetune")
+def finetune(
+    start_from: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="What to start from: a run directory made by **train**, or a preset."),
+    ],
+    data: Data,
+    output: RunOutput,
+    minutes: Minutes = None,
+    epochs: Epochs = None,
+    tensorboard: TensorBoard = False,
+    **options: Any,
+) -> None:
+    strategy = options.pop("strategy") or "full"
+    print_result(
+        runs.finetune,
+        start_from,
+        data,
+        output,
+        strategy,
+        minutes=15.0 if minutes is None and epochs is None else minutes,
+        epochs=epochs,
+        tensorboard=tensorboard,
+        verbose=verbosity(),
+        **options,
     )
 
 
 @data_app.command("check")
 def check(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of captioned images.")],
-    caption_column: CaptionColumn = None,
+    caption_column: Annotated[
+        str | None, typer.Option(help="Column of captions. Default: text, caption or captions.")
+    ] = None,
     image_size: Annotated[int, typer.Option(help="Size at which the images are read, in pixels.")] = 64,
     contact_sheet: Annotated[Path | None, typer.Option(help="PNG to write: images with their captions.")] = None,
 ) -> None:

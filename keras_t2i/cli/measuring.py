@@ -9,21 +9,9 @@ import typer
 
 from keras_t2i import runs
 from keras_t2i.cli.app import app, print_result, say
-from keras_t2i.cli.options import (
-    BatchSize,
-    CaptionColumn,
-    Features,
-    Flip,
-    Judge,
-    NumImages,
-    Run,
-    Seed,
-    of_data,
-    of_model,
-    of_training,
-)
-from keras_t2i.compare.methods import METHODS as _METHODS
-from keras_t2i.config import RunConfig
+from keras_t2i.cli.options import Data, Features, Judge, NumImages, Run, Seed, with_options_of
+from keras_t2i.runs import RunConfig
+from keras_t2i.runs.compare.methods import method_names
 
 
 @app.command()
@@ -74,7 +62,7 @@ def report(
     """
 
     def work() -> dict[str, Any]:
-        from keras_t2i.run_report import write_run_report
+        from keras_t2i.runs.reporting import write_run_report
 
         return write_run_report(run, output or run / "report.html", features, judge, seed)
 
@@ -82,35 +70,35 @@ def report(
 
 
 @app.command()
+@with_options_of("compare")
 def compare(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="As for **train**: shapes, faces, a FOLDER, tfds:NAME.")],
+    data: Data,
     output: Annotated[Path, typer.Option("--output", "-o", help="Directory; a comparison in it goes on.")],
     methods: Annotated[
         str,
         typer.Option(
-            help="Names, separated by commas: " + ", ".join(_METHODS) + ". Variants: compact:loss=hinge:augment=true."
+            help="Names, separated by commas: "
+            + ", ".join(method_names())
+            + ". Variants: compact:loss=hinge:augment=true."
         ),
-    ] = "compact,dcgan,wasserstein,mlp",
+    ] = "compact,dcgan,wgan_gp,mlp",
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Minutes of training each. Default: 5.")] = None,
     images: Annotated[int | None, typer.Option(min=1, help="Images seen by each, instead of --minutes.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each method.")] = 3,
     features: Features = "auto",
     judge: Judge = "retriever",
-    image_size: Annotated[int, of_model(help="Height and width in pixels.")] = RunConfig.image_size,
-    text_encoder: Annotated[str, of_model(help="KerasNLP preset of methods that name none.")] = RunConfig.text_encoder,
-    caption_column: CaptionColumn = None,
-    content_features: Annotated[
-        str | None, of_training(help="Image features of methods that train with some. Default: mobilenet_v2.")
-    ] = None,
-    flip: Flip = False,
-    augment: Annotated[bool, of_training("--augment", help="Differentiable augmentation, for all methods.")] = False,
-    batch_size: BatchSize = RunConfig.batch_size,
     source: Annotated[
-        str | None, of_model(help="Run or preset for the methods that start from a trained model: finetuned, lora, ...")
+        str | None,
+        typer.Option(
+            help="Run or preset for the methods that start from a trained model: full, lora, ...",
+            rich_help_panel="Model",
+        ),
     ] = None,
     source_data: Annotated[
-        str | None, of_data(help="What that was trained on, for ewc and mix_source, written like DATA.")
+        str | None,
+        typer.Option(help="What that was trained on, for ewc and mixing, written like DATA.", rich_help_panel="Data"),
     ] = None,
+    **options: Any,
 ) -> None:
     """Tell methods apart: train each alike, several seeds, measure, and lay all side by side on one page.
 
@@ -119,25 +107,16 @@ def compare(
 
     `keras-t2i compare shapes --methods compact,dcgan,mlp --minutes 5 --seeds 3 -o comparison`
 
-    `keras-t2i compare faces:300 --methods compact,finetuned,lora --source shapes_64 --augment -o transfer`
+    `keras-t2i compare faces:300 --methods compact,full,lora --source shapes_64 --augment -o transfer`
     """
 
     def work() -> dict[str, Any]:
-        from keras_t2i.compare import ComparisonConfig
-        from keras_t2i.compare import compare as run_comparison
+        from keras_t2i.runs.compare import ComparisonConfig
+        from keras_t2i.runs.compare import compare as run_comparison
 
-        base = RunConfig(
-            data,
-            image_size=image_size,
-            text_encoder=text_encoder,
-            caption_column=caption_column,
-            content_features=content_features,
-            flip=flip,
-            augment=augment,
-            batch_size=batch_size,
-        )
         names = tuple(name.strip() for name in methods.split(",") if name.strip())
         limit = 5.0 if minutes is None and images is None else minutes
+        base = RunConfig(data, **options)
         chosen = ComparisonConfig(base, names, limit, images, seeds, features, judge, source, source_data)
         return run_comparison(chosen, output, say)
 

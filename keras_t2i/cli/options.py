@@ -1,22 +1,41 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, and those that a configuration describes."""
 
 from __future__ import annotations
 
-from functools import partial
+import inspect
+from collections.abc import Callable
+from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-of_data = partial(typer.Option, rich_help_panel="Data")
-of_model = partial(typer.Option, rich_help_panel="Model")
-of_training = partial(typer.Option, rich_help_panel="Training")
+from keras_t2i.data.names import RENDERED
+from keras_t2i.runs.config import RunConfig, options_of
 
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help=f"{', '.join(f'**{name}**' for name in RENDERED)} (rendered, nothing to download; or some of them, as in "
+        "faces:300), a FOLDER of captioned images, or **tfds:NAME** (TensorFlow Datasets, for instance "
+        "tfds:coco_captions).",
+    ),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory made by **train**.")]
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A run directory made by **train**, a preset, or its name.")
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Directory to write to.")]
+RunOutput = Annotated[Path, typer.Option("--output", "-o", help="The run directory; a run in it is resumed.")]
+Minutes = Annotated[
+    float | None, typer.Option(min=0.01, help="Minutes to train, over all starts. Default: 15, without --epochs.")
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs to train, over all starts.")]
+TensorBoard = Annotated[
+    bool,
+    typer.Option("--tensorboard", help="Log losses and image grids for TensorBoard too.", rich_help_panel="Training"),
+]
 NumImages = Annotated[int, typer.Option("--num-images", "-n", min=1, help="Images of each caption.")]
 Features = Annotated[
     str,
@@ -32,18 +51,53 @@ Judge = Annotated[
         "clip_vit_base_patch32; or none."
     ),
 ]
-CaptionColumn = Annotated[
-    str | None, of_data(help="Column of captions in a folder's table. Default: text, caption or captions.")
-]
-CaptionTemplate = Annotated[str, of_data(help="Caption of TFDS images with labels only.")]
-Flip = Annotated[bool, of_data("--flip", help="Mirror half of the images; not where captions name sides.")]
-MaxSkippedShare = Annotated[
-    float, of_data(min=0, max=1, help="Share of unusable rows above which training is refused.")
-]
-BatchSize = Annotated[int, of_training(min=1, help="Images in a batch.")]
 of_seed = partial(typer.Option, min=0, max=2**31 - 1)
 Seed = Annotated[int, of_seed(help="Seed of the noise.")]
 Host = Annotated[str, typer.Option(help="Address to listen at.")]
 RecordPrompts = Annotated[
     bool, typer.Option("--record-prompts/--no-record-prompts", help="Whether PNG files hold their captions.")
 ]
+
+
+def with_options_of(command: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds the options of `RunConfig` that a command takes to those in a function's signature.
+
+    The function gets them as `**options`; those that the user leaves out have the configuration's defaults.
+
+    Args:
+        command: Its name, as `keras_t2i.runs.config.Option.commands` has it.
+    """
+
+    def decorated(function: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in [*own, *_described(command)]]
+
+        @wraps(function)
+        def command_function(**given: Any) -> None:
+            function(**given)
+
+        command_function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command_function.__annotations__ = {p.name: p.annotation for p in parameters}
+        del command_function.__wrapped__  # Or its signature would be taken for this one's.
+        return command_function
+
+    return decorated
+
+
+def _described(command: str) -> list[inspect.Parameter]:
+    types = get_type_hints(RunConfig)
+    parameters = []
+    for name, (default, option) in options_of(command).items():
+        flag = f"--{name.replace('_', '-')}"
+        is_switch = types[name] in (bool, bool | None)
+        limits: dict[str, Any] = {} if is_switch else dict(zip(("min", "max"), option.limits, strict=True))
+        declared = typer.Option(
+            f"{flag}/--no-{flag[2:]}" if is_switch and default is None else flag,
+            help=option.text(),
+            rich_help_panel=option.panel,
+            **limits,
+        )
+        kind = inspect.Parameter.KEYWORD_ONLY
+        annotation: Any = Annotated[types[name], declared]  # type: ignore[valid-type]
+        parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
+    return parameters

@@ -7,15 +7,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from keras_t2i import shipping
 from keras_t2i.cli.app import app, print_result, say
-from keras_t2i.cli.options import (
-    Model,
-    NumImages,
-    Output,
-    RecordPrompts,
-    Seed,
-)
+from keras_t2i.cli.options import Model, Output, RecordPrompts
+from keras_t2i.export import FORMATS
+from keras_t2i.runs import shipping
 
 
 @app.command()
@@ -41,46 +36,16 @@ def presets() -> None:
 
 
 @app.command()
-def generate(
-    model: Model,
-    captions: Annotated[list[str], typer.Argument(metavar="CAPTIONS...", help="What to draw; quote each caption.")],
-    output: Output = Path("generated"),
-    num_images: NumImages = 4,
-    seed: Seed = 0,
-    truncation: Annotated[
-        float, typer.Option(min=0, help="Factor on the noise: 1 for full variety, less for more typical images.")
-    ] = 1.0,
-    guidance: Annotated[
-        float,
-        typer.Option(min=0, help="How far to go towards the caption: 1 arrives, more goes beyond (--caption-dropout)."),
-    ] = 1.0,
-    negative_prompt: Annotated[
-        str | None, typer.Option(help="What to go away from, with a guidance above 1, in place of no caption.")
-    ] = None,
-    record_prompts: RecordPrompts = True,
-) -> None:
-    """Draw captions with a trained model: one PNG an image, and a grid of all.
-
-    An image depends on its caption, its number and the seed alone. MODEL may also be a LiteRT bundle: what a phone
-    would draw.
-
-    `keras-t2i generate runs/shapes "a large red star" "a small blue ring" -n 4 --seed 1 -o pictures`
-    """
-    how = (num_images, seed, truncation, guidance, negative_prompt, record_prompts)
-    print_result(shipping.generate, model, captions, output, *how)
-
-
-@app.command()
 def export(
     model: Model,
     output: Output,
     to: Annotated[
-        Literal["serving", "saved_model", "litert"],
+        str,
         typer.Option(
-            help="**serving**: a SavedModel with all that TF Serving reads; **saved_model**: that alone; **litert**: a "
-            "bundle for phones and browsers."
+            help=f"One of {', '.join(FORMATS)}. **saved_model**: one graph, text in, images out; **serving**: the same "
+            "with all that TF Serving reads; **litert**: a bundle for phones and browsers."
         ),
-    ] = "serving",
+    ] = "saved_model",
     precision: Annotated[
         Literal["float32", "float16", "int8", "int8-static"],
         typer.Option(help="Of litert: int8 is a quarter of the size; int8-static is for accelerators."),

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from keras_t2i import shipping
 from keras_t2i.cli.app import app, say, work_quietly
 from keras_t2i.cli.options import Host, Model
+from keras_t2i.runs import shipping
 
 
 @app.command()

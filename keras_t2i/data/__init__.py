@@ -1,30 +1,40 @@
 """Captioned images as `tf.data`: from a folder, from TensorFlow Datasets, or rendered."""
 
-from keras_t2i.data.caption_variants import synonyms, templates, word_dropout
-from keras_t2i.data.check import FolderReport, check_folder
-from keras_t2i.data.faces import FACE_ATTRIBUTES, face_captions, faces, render_faces
-from keras_t2i.data.folder import from_folder
-from keras_t2i.data.pipeline import CaptionedImages, Split
-from keras_t2i.data.rows import SkippedRow
-from keras_t2i.data.shape_words import HELD_OUT_SYNONYMS, SHAPE_SYNONYMS
-from keras_t2i.data.synthetic import (
-    ATTRIBUTES,
-    SHAPE_ATTRIBUTES,
-    render_shapes,
-    shape_captions,
-    shape_synonym_captions,
-    shapes,
-)
-from keras_t2i.data.tfds import from_tfds
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keras_t2i.core.lazy import lazy
+from keras_t2i.data.names import RENDERED, Rendered
+
+if TYPE_CHECKING:
+    from keras_t2i.data.caption_variants import synonyms, templates, word_dropout
+    from keras_t2i.data.cartoon_faces import FACE_ATTRIBUTES, face_captions, faces, render_faces
+    from keras_t2i.data.check import FolderReport, check_folder
+    from keras_t2i.data.folder import from_folder
+    from keras_t2i.data.pipeline import CaptionedImages, Split
+    from keras_t2i.data.rows import SkippedRow
+    from keras_t2i.data.shape_words import HELD_OUT_SYNONYMS, SHAPE_SYNONYMS
+    from keras_t2i.data.synthetic import (
+        ATTRIBUTES,
+        SHAPE_ATTRIBUTES,
+        render_shapes,
+        shape_captions,
+        shape_synonym_captions,
+        shapes,
+    )
+    from keras_t2i.data.tfds import from_tfds
 
 __all__ = [
     "ATTRIBUTES",
     "FACE_ATTRIBUTES",
     "HELD_OUT_SYNONYMS",
+    "RENDERED",
     "SHAPE_ATTRIBUTES",
     "SHAPE_SYNONYMS",
     "CaptionedImages",
     "FolderReport",
+    "Rendered",
     "SkippedRow",
     "Split",
     "check_folder",
@@ -41,3 +51,25 @@ __all__ = [
     "templates",
     "word_dropout",
 ]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "caption_variants": ["synonyms", "templates", "word_dropout"],
+        "check": ["FolderReport", "check_folder"],
+        "cartoon_faces": ["FACE_ATTRIBUTES", "face_captions", "faces", "render_faces"],
+        "folder": ["from_folder"],
+        "pipeline": ["CaptionedImages", "Split"],
+        "rows": ["SkippedRow"],
+        "shape_words": ["HELD_OUT_SYNONYMS", "SHAPE_SYNONYMS"],
+        "synthetic": [
+            "ATTRIBUTES",
+            "SHAPE_ATTRIBUTES",
+            "render_shapes",
+            "shape_captions",
+            "shape_synonym_captions",
+            "shapes",
+        ],
+        "tfds": ["from_tfds"],
+    },
+)

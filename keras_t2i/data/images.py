@@ -18,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from keras_t2i.user_cache import cache_directory
+from keras_t2i.core.cache import cache_directory
 
 __all__ = ["MAX_PIXELS", "decode_image", "decoded_images", "open_bytes", "open_path", "pixel_loader"]
 

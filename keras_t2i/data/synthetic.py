@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i.data.caption_variants import synonyms
+from keras_t2i.data.names import Rendered
 from keras_t2i.data.pipeline import CaptionedImages, Split
 from keras_t2i.data.shape_words import HELD_OUT_SYNONYMS, SHAPE_PARAPHRASES, SHAPE_SYNONYMS
 
@@ -313,3 +314,6 @@ def _heart(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     lobes = tf.sqrt((x - 0.45) ** 2 + (y - 0.35) ** 2) - 0.52
     wedge = tf.maximum(x * 0.78 - (y + 0.95) * 0.63, y - 0.35)
     return tf.minimum(lobes, wedge)
+
+
+SHAPES = Rendered(shapes, SHAPE_ATTRIBUTES, names_sides=True)

@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from keras_t2i.gan import TextToImageGAN
+from keras_t2i.core.tables import Table
 
-__all__ = ["export"]
+__all__ = ["FORMATS", "Drawable", "export"]
 
-_MODULES = {"tf_saved_model": "saved_model", "serving": "serving", "litert": "litert"}
+FORMATS: Table[Callable[..., None]] = Table(
+    "export format",
+    {
+        "saved_model": "keras_t2i.export.saved_model:write",
+        "serving": "keras_t2i.export.serving:write",
+        "litert": "keras_t2i.export.litert:write",
+    },
+    aliases={"tf_saved_model": "saved_model"},
+)
+"""Formats by name, each a function of a model, a directory and options of its own. Keras' own name for the first is
+understood too."""
 
 
-def export(gan: TextToImageGAN, path: str | os.PathLike[str], format: str = "tf_saved_model", **options: Any) -> None:
+class Drawable(Protocol):
+    """What an exporter needs of a model: `keras_t2i.TextToImageGAN` is one."""
+
+    text_encoder: Any
+    caption_denoiser: Any
+    embedding_dim: int
+    card: dict[str, Any]
+
+    @property
+    def drawer(self) -> Any:
+        """The network to export."""
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides what is drawn."""
+
+    def denoised(self, sentence_embeddings: Any) -> Any:
+        """Embeddings of prompts, as they are drawn."""
+
+
+def export(gan: Drawable, path: str | os.PathLike[str], format: str = "saved_model", **options: Any) -> None:
     """Writes a model in one of the formats below; an older export of the same format at `path` is replaced.
 
     Args:
-        gan: The model; its averaged generator is what is written.
+        gan: The model; what it draws with is what is written.
         path: The directory to write.
-        format: `"tf_saved_model"` (see `saved_model.py`); `"serving"`, the same with all that TF Serving reads (see
-            `serving.py`); or `"litert"` (see `litert.py`).
+        format: `"saved_model"` (see `saved_model.py`); `"serving"`, the same with all that TF Serving reads (see
+            `serving.py`); `"litert"` (see `litert.py`); or another name in `FORMATS`.
         **options: Of the format: `record_prompts` for the first two, `precision` and `captions` for the last.
 
     Raises:
         ValueError: for an unknown format, one of its options that cannot be, or if other files are in the way.
     """
-    if format not in _MODULES:
-        raise ValueError(f"Unknown export format {format!r}. Expected one of: {', '.join(_MODULES)}.")
-    import_module(f"keras_t2i.export.{_MODULES[format]}").write(gan, path, **options)
+    FORMATS[format](gan, path, **options)

@@ -16,15 +16,13 @@ import numpy as np
 import tensorflow as tf
 
 import keras_t2i
+from keras_t2i.core.files import sha256, written_atomically
+from keras_t2i.core.latents import LATENTS_RULE, example_latents, latents_for
 from keras_t2i.export.litert_runner import BUNDLE, LiteRTBundle
 from keras_t2i.export.wordpiece import hugging_face_tokenizer
-from keras_t2i.latents import LATENTS_RULE, example_latents, latents_for
-from keras_t2i.presets.directory import sha256, written_atomically
-from keras_t2i.provenance import fingerprint
-from keras_t2i.sampling import denoised, prompt_embeddings
 
 if TYPE_CHECKING:
-    from keras_t2i.gan import TextToImageGAN
+    from keras_t2i.export import Drawable
     from keras_t2i.networks.base import Generator
     from keras_t2i.text import TextEncoder
 
@@ -43,7 +41,7 @@ Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
 
 
 def write(
-    gan: TextToImageGAN,
+    gan: Drawable,
     path: str | os.PathLike[str],
     precision: str = "float32",
     captions: Sequence[str] | None = None,
@@ -85,7 +83,7 @@ def write(
             "name": gan.card.get("name"),
             "example": gan.card.get("caption"),
             "license": gan.card.get("license"),
-            "model": fingerprint(gan),
+            "model": gan.fingerprint(),
             "precision": precision,
             "latents": {"rule": LATENTS_RULE, "examples": "latents.json"},
             "generator": _write_generator(gan, directory, precision, captions),
@@ -102,7 +100,7 @@ def write(
         else:
             bundle["text_encoder"] = _write_text_encoder(gan, directory, precision)
             bundle["tokenizer"] = _write_vocabulary(encoder, directory)
-        _write_json(directory / "latents.json", example_latents(gan.generator.latent_dim))
+        _write_json(directory / "latents.json", example_latents(gan.drawer.latent_dim))
         files = sorted(directory.iterdir())
         bundle["bytes"] = {file.name: file.stat().st_size for file in files}
         bundle["sha256"] = {file.name: sha256(file) for file in files}
@@ -111,13 +109,13 @@ def write(
         _write_json(directory / BUNDLE, bundle)
 
 
-def _measure(bundle: LiteRTBundle, gan: TextToImageGAN, captions: Sequence[str]) -> dict[str, Any]:
+def _measure(bundle: LiteRTBundle, gan: Drawable, captions: Sequence[str]) -> dict[str, Any]:
     """How far the bundle's images are from Keras', in [-1, 1], and how long it takes from a caption to pixels."""
     latents = latents_for(0, _COMPARED, bundle.latent_dim)
     some = [captions[number % len(captions)] for number in range(_COMPARED)]
     reads = bundle.description["tokenizer"] is not None
     text = _embeddings(gan, some)
-    expected = np.asarray(gan.ema_generator(latents, text, training=False), np.float32)
+    expected = np.asarray(gan.drawer(latents, text, training=False), np.float32)
     given = bundle.encode(some) if reads else text
     images = bundle.draw(latents, given)
     seconds = []
@@ -135,14 +133,14 @@ def _measure(bundle: LiteRTBundle, gan: TextToImageGAN, captions: Sequence[str])
     }
 
 
-def _embeddings(gan: TextToImageGAN, captions: Sequence[str]) -> np.ndarray:
+def _embeddings(gan: Drawable, captions: Sequence[str]) -> np.ndarray:
     if gan.text_encoder is not None:
-        return prompt_embeddings(gan, captions)
+        return np.asarray(gan.denoised(keras.ops.convert_to_tensor(gan.text_encoder.encode(captions))))
     return np.random.default_rng(0).normal(size=(len(captions), gan.embedding_dim)).astype(np.float32)
 
 
-def _write_generator(gan: TextToImageGAN, directory: Path, precision: str, captions: Sequence[str]) -> dict[str, Any]:
-    generator = _float32_copy(gan.ema_generator)
+def _write_generator(gan: Drawable, directory: Path, precision: str, captions: Sequence[str]) -> dict[str, Any]:
+    generator = _float32_copy(gan.drawer)
     latents = keras.Input(batch_shape=(1, generator.latent_dim), name="latents")
     embeddings = keras.Input(batch_shape=(1, gan.embedding_dim), name="sentence_embeddings")
     outputs = {"images": generator(latents, embeddings, training=False)}
@@ -159,12 +157,12 @@ def _write_generator(gan: TextToImageGAN, directory: Path, precision: str, capti
     }
 
 
-def _write_text_encoder(gan: TextToImageGAN, directory: Path, precision: str) -> dict[str, Any]:
+def _write_text_encoder(gan: Drawable, directory: Path, precision: str) -> dict[str, Any]:
     encoder = gan.text_encoder
     shape = (1, encoder.sequence_length)
     token_ids = keras.Input(batch_shape=shape, dtype="int32", name="token_ids")
     padding_mask = keras.Input(batch_shape=shape, dtype="int32", name="padding_mask")
-    embeddings = denoised(gan, encoder.embed(token_ids, padding_mask)["sentence_embeddings"])
+    embeddings = gan.denoised(encoder.embed(token_ids, padding_mask)["sentence_embeddings"])
     model = keras.Model([token_ids, padding_mask], {"sentence_embeddings": embeddings})
     normalization = "unit root mean square: divided by its L2 norm, then multiplied by sqrt(D); already applied"
     if encoder.vocabulary_size is not None:

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_t2i.core.latents import latents_for
+from keras_t2i.core.provenance import png, provenance
 from keras_t2i.export.wordpiece import WordPiece
-from keras_t2i.latents import latents_for
-from keras_t2i.provenance import png, provenance
 
 __all__ = ["BUNDLE", "LiteRTBundle"]
 
@@ -56,7 +56,7 @@ class LiteRTBundle:
 
     @property
     def fingerprint(self) -> str:
-        """That of the model before it was converted: see `keras_t2i.provenance.fingerprint`."""
+        """That of the model before it was converted: see `keras_t2i.core.provenance.fingerprint`."""
         return self.description["model"]
 
     def token_ids(self, captions: Sequence[str]) -> np.ndarray:
@@ -93,7 +93,7 @@ class LiteRTBundle:
         return self.generate_from_embeddings(self.encode(prompts).repeat(num_images, axis=0), seed, truncation)
 
     def png(self, prompt: str, seed: int = 0, truncation: float = 1.0) -> bytes:
-        """A PNG file of one image, which says what it is: see `keras_t2i.provenance`."""
+        """A PNG file of one image, which says what it is: see `keras_t2i.core.provenance`."""
         facts = provenance(self.fingerprint, prompt, seed, 0, truncation)
         return png(self.generate(prompt, 1, seed, truncation)[0], facts)
 

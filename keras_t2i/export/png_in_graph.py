@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i import provenance
+from keras_t2i.core import provenance
 
 __all__ = ["PngWriter"]
 
@@ -19,7 +19,7 @@ _MAX_BYTES = 4 * 2 * provenance.MAX_PROMPT + 512
 
 
 class PngWriter(tf.Module):
-    """Encodes images as `keras_t2i.provenance.png` does, inside a graph.
+    """Encodes images as `keras_t2i.core.provenance.png` does, inside a graph.
 
     TensorFlow can encode a PNG, but cannot put text into it, which takes a checksum. CRC-32 is linear over bits: that
     of a message is the exclusive or of one constant for each bit that is set, found in a table by the bit's distance

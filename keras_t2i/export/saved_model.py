@@ -10,25 +10,24 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from keras_t2i.core.files import written_atomically
+from keras_t2i.core.pixels import rounded
 from keras_t2i.export.png_in_graph import PngWriter
-from keras_t2i.presets.directory import written_atomically
-from keras_t2i.provenance import fingerprint
-from keras_t2i.sampling import denoised
 
 if TYPE_CHECKING:
-    from keras_t2i.gan import TextToImageGAN
+    from keras_t2i.export import Drawable
 
 __all__ = ["write"]
 
 
-def write(gan: TextToImageGAN, path: str | os.PathLike[str], record_prompts: bool = True) -> None:
+def write(gan: Drawable, path: str | os.PathLike[str], record_prompts: bool = True) -> None:
     """Writes a SavedModel of the averaged generator.
 
     Signatures; every input has a leading batch dimension, and no row depends on the others:
 
     - `serving_default`: `prompts` (string, `[B]`), `seeds` (int64, `[B]`) and `truncation` (float32, `[B]`) to
-      `image_bytes` (string, `[B]`): PNG files that say what they are (`keras_t2i.provenance`). The name is the one by
-      which TF Serving knows that they travel as base64. Row `b` is `gan.generate(prompts[b], seed=seeds[b],
+      `image_bytes` (string, `[B]`): PNG files that say what they are (`keras_t2i.core.provenance`). The name is the
+      one by which TF Serving knows that they travel as base64. Row `b` is `gan.generate(prompts[b], seed=seeds[b],
       truncation=truncation[b])`: its noise follows from its own seed, wherever in a batch a server may put it. For
       more images of a caption, send it again with other seeds.
     - `generate`: the same to `images` (uint8, `[B, H, W, 3]`).
@@ -46,7 +45,7 @@ def write(gan: TextToImageGAN, path: str | os.PathLike[str], record_prompts: boo
     Raises:
         ValueError: if other files are at `path`.
     """
-    generator, encoder = gan.ema_generator, gan.text_encoder
+    generator, encoder = gan.drawer, gan.text_encoder
     latent_dim = generator.latent_dim
     prompts = tf.TensorSpec((None,), tf.string, "prompts")
     seeds, truncation = tf.TensorSpec((None,), tf.int64, "seeds"), tf.TensorSpec((None,), tf.float32, "truncation")
@@ -59,7 +58,7 @@ def write(gan: TextToImageGAN, path: str | os.PathLike[str], record_prompts: boo
 
     @tf.function(input_signature=[prompts], autograph=False)
     def embed_text(prompts: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"sentence_embeddings": denoised(gan, encoder(prompts)["sentence_embeddings"])}
+        return {"sentence_embeddings": gan.denoised(encoder(prompts)["sentence_embeddings"])}
 
     def draw(prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
         latents = tf.map_fn(
@@ -68,7 +67,7 @@ def write(gan: TextToImageGAN, path: str | os.PathLike[str], record_prompts: boo
             fn_output_signature=tf.TensorSpec((latent_dim,), tf.float32),
         )
         text = embed_text(prompts)["sentence_embeddings"]
-        return gan.sampler.to_uint8(latents * truncation[:, None], text)
+        return rounded(generator(latents * truncation[:, None], text, training=False))
 
     @tf.function(input_signature=[prompts, seeds, truncation], autograph=False)
     def generate(prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -85,7 +84,7 @@ def write(gan: TextToImageGAN, path: str | os.PathLike[str], record_prompts: boo
     module.variables_ = [weight.value for weight in generator.weights]
     signatures = {"serving_default": generate_from_embeddings}
     if encoder is not None:
-        module.png = PngWriter(fingerprint(gan), record_prompts)
+        module.png = PngWriter(gan.fingerprint(), record_prompts)
         readers = [encoder, *([] if gan.caption_denoiser is None else [gan.caption_denoiser])]
         module.variables_ += [weight.value for reader in readers for weight in reader.weights]
         module.tokenizer = encoder.preprocessor.tokenizer

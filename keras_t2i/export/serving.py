@@ -14,15 +14,14 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_t2i
+from keras_t2i.core.files import written_atomically
+from keras_t2i.core.latents import LATENTS_RULE, example_latents, latents_for
 from keras_t2i.export import saved_model
 from keras_t2i.export.serving_ops import oldest_server, operations
 from keras_t2i.export.serving_warm_up import write_warm_up
-from keras_t2i.latents import LATENTS_RULE, example_latents, latents_for
-from keras_t2i.presets.directory import written_atomically
-from keras_t2i.provenance import fingerprint
 
 if TYPE_CHECKING:
-    from keras_t2i.gan import TextToImageGAN
+    from keras_t2i.export import Drawable
 
 __all__ = ["BATCH_SIZES", "write"]
 
@@ -34,9 +33,7 @@ _VERSION = "1"
 _Signatures = dict[str, dict[str, dict[str, str]]]
 
 
-def write(
-    gan: TextToImageGAN, path: str | os.PathLike[str], record_prompts: bool = True, name: str | None = None
-) -> str:
+def write(gan: Drawable, path: str | os.PathLike[str], record_prompts: bool = True, name: str | None = None) -> str:
     """Writes a directory that TensorFlow Serving takes as its `/models`.
 
     - `<name>/1/`: the SavedModel of `saved_model.py`, and in its `assets.extra` requests that warm every signature at
@@ -73,7 +70,7 @@ def write(
         facts = {
             "format": "keras_t2i serving 1",
             "name": name,
-            "model": fingerprint(gan),
+            "model": gan.fingerprint(),
             "versions": {"keras_t2i": keras_t2i.__version__, "tensorflow": tf.__version__},
             "tensorflow_serving": server,
             "license": gan.card.get("license"),
@@ -85,7 +82,7 @@ def write(
             "batching.config": _batching(),
             "monitoring.config": _MONITORING,
             "MODEL_CARD.md": _card(gan, facts),
-            "latents.json": _json({"rule": LATENTS_RULE, "examples": example_latents(gan.ema_generator.latent_dim)}),
+            "latents.json": _json({"rule": LATENTS_RULE, "examples": example_latents(gan.drawer.latent_dim)}),
         }
         for file, text in texts.items():
             (directory / file).write_text(text, encoding="utf-8", newline="\n")
@@ -94,7 +91,7 @@ def write(
     return server
 
 
-def _model_name(gan: TextToImageGAN, name: str | None) -> str:
+def _model_name(gan: Drawable, name: str | None) -> str:
     if name is None:
         return re.sub(r"[^A-Za-z0-9_-]+", "_", str(gan.card.get("name") or "")).strip("_-") or "keras_t2i"
     # Without dots, so that it is never the name of a file beside it.
@@ -137,14 +134,14 @@ def _signatures(model: Path) -> _Signatures:
     }
 
 
-def _rows(gan: TextToImageGAN, inputs: Collection[str]) -> dict[str, np.ndarray]:
+def _rows(gan: Drawable, inputs: Collection[str]) -> dict[str, np.ndarray]:
     """An ordinary request for as many rows as the server runs at once."""
     most = BATCH_SIZES[-1]
     values = {
         "prompts": np.array([_caption(gan).encode()] * most, object),
         "seeds": np.arange(most, dtype=np.int64),
         "truncation": np.ones(most, np.float32),
-        "latents": latents_for(0, most, gan.ema_generator.latent_dim),
+        "latents": latents_for(0, most, gan.drawer.latent_dim),
         "sentence_embeddings": np.ones((most, gan.embedding_dim), np.float32),
     }
     return {name: values[name] for name in inputs}
@@ -175,7 +172,7 @@ def _batching() -> str:
     return "\n".join([*lines, *(f"allowed_batch_sizes: {size}" for size in BATCH_SIZES)]) + "\n"
 
 
-def _caption(gan: TextToImageGAN) -> str:
+def _caption(gan: Drawable) -> str:
     return str(gan.card.get("caption") or "a picture")
 
 
@@ -221,14 +218,14 @@ The noise: see the rule and the test vectors in `latents.json`.
 """
 
 
-def _card(gan: TextToImageGAN, facts: dict[str, Any]) -> str:
+def _card(gan: Drawable, facts: dict[str, Any]) -> str:
     default = facts["signatures"]["serving_default"]["inputs"]
     if "prompts" in default:
         inputs: dict[str, Any] = {"prompts": [_caption(gan)], "seeds": [3], "truncation": [1.0]}
         answer = '{"outputs": [{"b64": "..."}]}'
         reading = "What is in `b64` is a PNG file, which records that this model drew it."
     else:
-        widths = {"latents": gan.ema_generator.latent_dim, "sentence_embeddings": gan.embedding_dim}
+        widths = {"latents": gan.drawer.latent_dim, "sentence_embeddings": gan.embedding_dim}
         inputs = {name: [[0.0] * width] for name, width in widths.items()}
         answer, reading = '{"outputs": [...]}', "Images from -1 to 1, channels last."
     rows = [
@@ -244,8 +241,8 @@ def _card(gan: TextToImageGAN, facts: dict[str, Any]) -> str:
         license_line=f"license: {json.dumps(str(license).lower())}\n" if license else "",
         name=facts["name"],
         description=gan.card.get("description") or "A text-to-image generator trained with keras_t2i.",
-        size=gan.ema_generator.image_size,
-        generator=type(gan.ema_generator).__name__,
+        size=gan.drawer.image_size,
+        generator=type(gan.drawer).__name__,
         model=facts["model"],
         sections="".join(sections) if license else "".join([*sections, "## License\n\nNot stated.\n\n"]),
         server=facts["tensorflow_serving"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+
+from keras_t2i.data import RENDERED
 
 __all__ = ["AttributeJudge", "attribute_accuracy"]
 
@@ -67,6 +70,12 @@ class AttributeJudge:
 
         for step in range(num_steps):
             train_step(*draw(step))
+
+    @classmethod
+    def packaged(cls, domain: str) -> AttributeJudge | None:
+        """The judge of a rendered domain that travels in the package, or `None` where there is none."""
+        file = Path(str(resources.files("keras_t2i.metrics"))) / "judges" / f"{domain}.npz"
+        return cls.load(RENDERED[domain].attributes, file) if domain in RENDERED and file.is_file() else None
 
     def predict(self, images: np.ndarray, batch_size: int = 128) -> np.ndarray:
         """Returns the attributes seen, int64, shape `(N, num_attributes)`, in images, uint8, shape `(N, H, W, 3)`."""

@@ -35,17 +35,17 @@ def parameters(gan: Any) -> dict[str, int]:
         gan: A `TextToImageGAN`.
 
     Returns:
-        `generator_parameters`, `discriminator_parameters` and `text_encoder_parameters`, a caption denoiser included.
+        For each part that is trained, as `generator_parameters` and `discriminator_parameters`; and
+        `text_encoder_parameters`, a caption denoiser included.
     """
-    names = ("generator", "discriminator", "text_encoder", "caption_denoiser")
-    parts = [getattr(gan, name) for name in names]
-    counts = [0 if part is None else sum(math.prod(weight.shape) for weight in part.weights) for part in parts]
-    generator, discriminator, *text = counts
-    return {
-        "generator_parameters": generator,
-        "discriminator_parameters": discriminator,
-        "text_encoder_parameters": sum(text),
-    }
+    networks = {f"{name}_parameters": part.network for name, part in gan.parts().items() if part.is_trained}
+    readers = [reader for reader in (gan.text_encoder, gan.caption_denoiser) if reader is not None]
+    counts = {name: _count(network) for name, network in networks.items()}
+    return {**counts, "text_encoder_parameters": sum(map(_count, readers))}
+
+
+def _count(layer: Any) -> int:
+    return sum(math.prod(weight.shape) for weight in layer.weights)
 
 
 def count_multiply_adds(network: keras.Layer, *input_shapes: tuple[int, ...]) -> int:

@@ -10,8 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_t2i.batch import images_and_text
 from keras_t2i.metrics.resources import latency
+from keras_t2i.models.batch import images_and_text
 
 __all__ = ["step_profile"]
 
@@ -113,12 +113,12 @@ def _kinds_of_steps(intervals: Sequence[int]) -> Iterator[tuple[int, float]]:
 @contextlib.contextmanager
 def _without_penalties(gan: Any) -> Iterator[list[int]]:
     """Takes the penalties off a model for a while; yields their intervals."""
-    penalties = gan.penalties
-    gan.penalties = []
+    penalties = gan.objective.penalties
+    gan.objective.penalties = []
     try:
         yield [penalty.interval for penalty in penalties]
     finally:
-        gan.penalties = penalties
+        gan.objective.penalties = penalties
 
 
 @contextlib.contextmanager

@@ -1,16 +1,25 @@
 """Generators and discriminators, one file a family."""
 
-from keras_t2i.networks.attention import SelfAttention
-from keras_t2i.networks.base import Discriminator, Generator
-from keras_t2i.networks.compact import CompactDiscriminator, CompactGenerator
-from keras_t2i.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from keras_t2i.networks.df_gan import DFGANDiscriminator, DFGANGenerator
-from keras_t2i.networks.mlp import MLPDiscriminator, MLPGenerator
-from keras_t2i.networks.projected import ProjectedDiscriminator
-from keras_t2i.networks.spectral import SpectralConv2D, SpectralDense
-from keras_t2i.networks.text_tower import TextTower
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keras_t2i.core.lazy import lazy
+from keras_t2i.networks.families import FAMILIES, Family
+
+if TYPE_CHECKING:
+    from keras_t2i.networks.attention import SelfAttention
+    from keras_t2i.networks.base import Discriminator, Generator
+    from keras_t2i.networks.compact import CompactDiscriminator, CompactGenerator
+    from keras_t2i.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+    from keras_t2i.networks.df_gan import DFGANDiscriminator, DFGANGenerator
+    from keras_t2i.networks.mlp import MLPDiscriminator, MLPGenerator
+    from keras_t2i.networks.projected import ProjectedDiscriminator
+    from keras_t2i.networks.spectral import SpectralConv2D, SpectralDense
+    from keras_t2i.networks.text_tower import TextTower
 
 __all__ = [
+    "FAMILIES",
     "CompactDiscriminator",
     "CompactGenerator",
     "DCGANDiscriminator",
@@ -18,6 +27,7 @@ __all__ = [
     "DFGANDiscriminator",
     "DFGANGenerator",
     "Discriminator",
+    "Family",
     "Generator",
     "MLPDiscriminator",
     "MLPGenerator",
@@ -27,3 +37,18 @@ __all__ = [
     "SpectralDense",
     "TextTower",
 ]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "attention": ["SelfAttention"],
+        "base": ["Discriminator", "Generator"],
+        "compact": ["CompactDiscriminator", "CompactGenerator"],
+        "dcgan": ["DCGANDiscriminator", "DCGANGenerator"],
+        "df_gan": ["DFGANDiscriminator", "DFGANGenerator"],
+        "mlp": ["MLPDiscriminator", "MLPGenerator"],
+        "projected": ["ProjectedDiscriminator"],
+        "spectral": ["SpectralConv2D", "SpectralDense"],
+        "text_tower": ["TextTower"],
+    },
+)

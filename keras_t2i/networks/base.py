@@ -10,13 +10,15 @@ from keras import KerasTensor, ops
 
 from keras_t2i.networks.text_tower import TextTower
 
-__all__ = ["Discriminator", "Generator"]
+__all__ = ["Discriminator", "Generator", "Network"]
 
 
-class _Network(keras.Model):
+class Network(keras.Model):
     """A network that is built once the length of the sentence embeddings is known, also when it is deserialised."""
 
     embedding_dim: int | None = None
+    reads: tuple[str, ...] = ("sentence_embeddings",)
+    """What it reads of a caption, by the names that text encoders give it: see `keras_t2i.text.TextEncoder`."""
 
     def __init__(self, image_size: int, vocabulary_size: int | None = None, **kwargs: Any) -> None:
         # Inputs stay as they come, for token numbers cannot be rounded; every layer casts its own.
@@ -29,14 +31,25 @@ class _Network(keras.Model):
         """Shape of what `call` takes beside the sentence embeddings."""
         raise NotImplementedError
 
+    def _condition_shape(self, embedding_dim: int) -> Any:
+        """A `KerasTensor` of what it reads, or a dictionary of such where it reads several things."""
+        return KerasTensor((None, embedding_dim))
+
+    def select(self, condition: dict[str, Any]) -> Any:
+        """What it reads out of a condition: one tensor, or a dictionary where it reads several things."""
+        return condition[self.reads[0]] if len(self.reads) == 1 else {name: condition[name] for name in self.reads}
+
+    def check_ready(self) -> None:
+        """Raises `ValueError` where something is missing without which it cannot be trained."""
+
     def build_for(self, embedding_dim: int) -> None:
-        """Creates the weights for sentence embeddings of length `embedding_dim`."""
+        """Creates the weights for captions whose embeddings have the length `embedding_dim`."""
         if not self.built:
             self.embedding_dim = embedding_dim
             if self.text_tower is None:
                 self.text_mean = self.add_weight((embedding_dim,), "zeros", trainable=False, name="text_mean")
                 self.text_scale = self.add_weight((), "ones", trainable=False, name="text_scale")
-            self(KerasTensor(self._input_shape()), KerasTensor((None, embedding_dim)))
+            self(KerasTensor(self._input_shape()), self._condition_shape(embedding_dim))
 
     def adapt(self, sentence_embeddings: np.ndarray) -> None:
         """Sets what `standardized` subtracts and multiplies by, from the captions of a data set, shape `(N, D)`.
@@ -85,7 +98,7 @@ class _Network(keras.Model):
         self.build_for(config["embedding_dim"])
 
 
-class Generator(_Network):
+class Generator(Network):
     """Base class of generators: latents and a sentence embedding in, images out.
 
     Subclasses implement `call(latents, sentence_embeddings, training=None)` with Keras layers and `keras.ops` alone.
@@ -101,8 +114,13 @@ class Generator(_Network):
         super().__init__(image_size, **kwargs)
         self.latent_dim = latent_dim
 
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of the noise of one image."""
+        return (self.latent_dim,)
+
     def _input_shape(self) -> tuple[int | None, ...]:
-        return (None, self.latent_dim)
+        return (None, *self.noise_shape)
 
     def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
         """What the blocks make of the same arguments as `call`'s, from coarse to fine, shapes `(B, ...)`.
@@ -116,7 +134,7 @@ class Generator(_Network):
         return {**super().get_config(), "latent_dim": self.latent_dim}
 
 
-class Discriminator(_Network):
+class Discriminator(Network):
     """Base class of discriminators: images and a sentence embedding in, one logit out.
 
     The work is split in two, so that an image's features can be judged against several captions at the price of one
@@ -145,9 +163,6 @@ class Discriminator(_Network):
         `TextToImageGAN.compile` possible.
         """
         raise NotImplementedError(f"{type(self).__name__} has no common space of images and captions to match in.")
-
-    def check_ready(self) -> None:
-        """Raises `ValueError` where something is missing without which it cannot be trained."""
 
     def call(self, images: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         return self.judge(self.extract(images, training=training), sentence_embeddings, training=training)

@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from keras_t2i.networks.attention import SelfAttention, attention_size
 from keras_t2i.networks.base import Discriminator, Generator, check_image_size
+from keras_t2i.networks.families import Family
 
 __all__ = ["CompactDiscriminator", "CompactGenerator"]
 
@@ -252,3 +253,23 @@ def _conv(filters: int, size: int = 3, strides: int = 1, scale: float = 2.0, **k
 
 def _leaky(features: Any) -> Any:
     return ops.leaky_relu(features, negative_slope=0.2)
+
+
+def _tiny(image_size: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    num_scales = image_size.bit_length() - 3
+    return {"widths": (8,) * num_scales}, {"widths": (6,) * num_scales, "head_width": 8}
+
+
+COMPACT = Family(
+    CompactGenerator,
+    CompactDiscriminator,
+    loss="non_saturating",
+    penalty="r1",
+    learning_rates=(6e-4, 6e-4),
+    betas=(0.0, 0.9),
+    reference="keras_t2i",
+    label="Compact (ours)",
+    description="Modulated residual generator, projection discriminator, contrastive term over the batch; frozen "
+    "pretrained text encoder.",
+    tiny=_tiny,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from keras import layers, ops
 from keras_t2i.networks.attention import SelfAttention, attention_size
 from keras_t2i.networks.base import Discriminator, Generator, check_image_size
 from keras_t2i.networks.blocks import leaky, tile_text, upsample
+from keras_t2i.networks.families import Family
 from keras_t2i.networks.spectral import SpectralConv2D, SpectralDense
 
 __all__ = ["DCGANDiscriminator", "DCGANGenerator"]
@@ -223,3 +225,58 @@ class DCGANDiscriminator(Discriminator):
             "normalization": self.normalization,
             "attention_at": self.attention_at,
         }
+
+
+def _family(
+    generator: dict[str, Any],
+    discriminator: dict[str, Any],
+    tiny: tuple[dict[str, Any], dict[str, Any]] = ({}, {}),
+    **recipe: Any,
+) -> Family:
+    """A variant of these networks, with settings of both, and further ones where they are tiny."""
+    ours = {"text_width": 4, "width": 2}
+    sizes = ({**ours, **tiny[0]}, {**ours, **tiny[1]})
+    return Family(
+        partial(DCGANGenerator, **generator),
+        partial(DCGANDiscriminator, **discriminator),
+        tiny=lambda _: sizes,
+        **recipe,
+    )
+
+
+DCGAN = _family(
+    {},
+    {},
+    loss="non_saturating",
+    penalty=None,
+    learning_rates=(2e-4, 2e-4),
+    betas=(0.5, 0.999),
+    reference="Reed et al. 2016, arXiv:1605.05396",
+    label="DCGAN",
+    description="Convolutions with batch normalization, the caption joined once, and a matching-aware discriminator.",
+)
+SELF_ATTENTION = _family(
+    {"spectral_normalization": True, "attention_at": 32},
+    {"normalization": "spectral", "attention_at": 32},
+    tiny=({"attention_at": 16}, {"attention_at": 16}),
+    loss="hinge",
+    penalty=None,
+    learning_rates=(1e-4, 4e-4),
+    betas=(0.0, 0.9),
+    reference="Zhang et al. 2019, arXiv:1805.08318",
+    label="Self-attention GAN",
+    description="DCGAN networks with a self-attention block and spectral normalization, hinge loss.",
+)
+# The paper gives the critic five steps a step of the generator; here it has one, four times as long.
+WGAN_GP = _family(
+    {},
+    {"normalization": "none"},
+    loss="wasserstein",
+    penalty="wgan_gp",
+    learning_rates=(1e-4, 4e-4),
+    betas=(0.0, 0.9),
+    reference="Gulrajani et al. 2017, arXiv:1704.00028",
+    label="Wasserstein GAN",
+    description="The same networks without normalization in the critic, Wasserstein loss with gradient penalty, one "
+    "step of the critic for each of the generator.",
+)

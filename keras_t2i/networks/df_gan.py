@@ -9,6 +9,7 @@ from keras import layers, ops
 
 from keras_t2i.networks.base import Discriminator, Generator, check_image_size
 from keras_t2i.networks.blocks import leaky, tile_text, upsample
+from keras_t2i.networks.families import Family
 
 __all__ = ["DFGANDiscriminator", "DFGANGenerator"]
 
@@ -188,3 +189,17 @@ class DFGANDiscriminator(Discriminator):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "width": self.width}
+
+
+DF_GAN = Family(
+    DFGANGenerator,
+    DFGANDiscriminator,
+    loss="hinge",
+    penalty="ma_gp",
+    learning_rates=(1e-4, 4e-4),
+    betas=(0.0, 0.9),
+    reference="Tao et al. 2022, arXiv:2008.05865",
+    label="DF-GAN",
+    description="Deep text-image fusion blocks, hinge loss with matching-aware gradient penalty.",
+    tiny=lambda image_size: ({"width": 2}, {"width": 2}),
+)

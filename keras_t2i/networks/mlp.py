@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from keras_t2i.networks.base import Discriminator, Generator, check_image_size
 from keras_t2i.networks.blocks import leaky
+from keras_t2i.networks.families import Family
 
 __all__ = ["MLPDiscriminator", "MLPGenerator"]
 
@@ -145,3 +146,17 @@ class MLPDiscriminator(Discriminator):
 
 def _dense(units: int, name: str) -> layers.Dense:
     return layers.Dense(units, kernel_initializer="he_normal", name=name)
+
+
+MLP = Family(
+    MLPGenerator,
+    MLPDiscriminator,
+    loss="non_saturating",
+    penalty=None,
+    learning_rates=(2e-4, 2e-4),
+    betas=(0.5, 0.999),
+    reference="Mirza and Osindero 2014, arXiv:1411.1784",
+    label="MLP GAN",
+    description="Caption and noise into fully connected layers: the floor that convolutions are measured against.",
+    tiny=lambda image_size: ({"text_width": 4, "widths": (8, 12)}, {"text_width": 4, "widths": (8, 12, 6)}),
+)

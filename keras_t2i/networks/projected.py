@@ -11,6 +11,8 @@ from keras import layers, ops
 
 from keras_t2i.networks.base import Discriminator, check_image_size
 from keras_t2i.networks.blocks import leaky
+from keras_t2i.networks.compact import CompactGenerator
+from keras_t2i.networks.families import Family
 from keras_t2i.networks.mobilenet_v2 import build_mobilenet_v2
 from keras_t2i.networks.spectral import SpectralConv2D
 
@@ -194,3 +196,21 @@ def _resized(images: Any, size: int) -> Any:
     triangles = np.maximum(1.0 - np.abs(centers[:, None] - np.arange(old_size) - 0.5) / max(scale, 1.0), 0.0)
     matrix = ops.cast(triangles / triangles.sum(axis=1, keepdims=True), images.dtype)
     return ops.einsum("bhwc,sw->bhsc", ops.einsum("bhwc,sh->bswc", images, matrix), matrix)
+
+
+# Its frozen network gets its weights by `initialize_backbone`.
+PROJECTED = Family(
+    CompactGenerator,
+    ProjectedDiscriminator,
+    loss="hinge",
+    penalty=None,
+    learning_rates=(6e-4, 6e-4),
+    betas=(0.0, 0.9),
+    reference="Sauer et al. 2021, arXiv:2111.01007",
+    label="Projected GAN",
+    description="The compact generator, judged through a frozen pretrained image network by heads at four scales.",
+    tiny=lambda image_size: (
+        {"widths": (8,) * (image_size.bit_length() - 3)},
+        {"input_size": 32, "widths": (4, 4, 6, 6), "head_width": 8},
+    ),
+)

@@ -1,6 +1,14 @@
-"""Names and files: the families with their recipes, and whole trained models in a directory."""
+"""Whole trained models in directories: what a name means, and what one says of itself."""
 
-from keras_t2i.presets.families import FAMILIES, Family, build_gan
-from keras_t2i.presets.loader import describe, packaged_presets, resolve
+from __future__ import annotations
 
-__all__ = ["FAMILIES", "Family", "build_gan", "describe", "packaged_presets", "resolve"]
+from typing import Any
+
+import keras_t2i
+from keras_t2i.presets.names import describe, packaged_presets, resolve
+
+__all__ = ["describe", "packaged_presets", "resolve"]
+
+
+def __getattr__(name: str) -> Any:
+    return keras_t2i.moved(__name__, name)

@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from keras_t2i.presets.directory import CHECKSUMS, verify, written_atomically
-from keras_t2i.user_cache import cache_directory
+from keras_t2i.core.cache import cache_directory
+from keras_t2i.core.files import CHECKSUMS, verify, written_atomically
 
 __all__ = ["fetch", "is_remote"]
 

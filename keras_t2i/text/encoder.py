@@ -22,7 +22,7 @@ __all__ = ["PACKAGED_ENCODERS", "TextEncoder"]
 PACKAGED_ENCODERS = ("caption_mini_en",)
 """Names of the encoders that travel inside the package."""
 
-_PACKAGED = Path(__file__).resolve().parent.parent / "presets"
+_PACKAGED = Path(__file__).resolve().parent
 _TOKENIZER_OF = "caption_mini_en"
 _KNOWN_TO_WORK = ("all_minilm_l6_v2_en", "paraphrase_minilm_l3_v2_en", "bert_tiny_en_uncased", "distil_bert_base_en")
 

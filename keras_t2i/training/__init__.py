@@ -1,5 +1,6 @@
 """Training runs that survive kills, full disks and power cuts."""
 
+from keras_t2i.core.grid import draw_grid
 from keras_t2i.training.callbacks import (
     EpochLog,
     EveryEpochs,
@@ -11,7 +12,7 @@ from keras_t2i.training.callbacks import (
     TimeBudget,
 )
 from keras_t2i.training.checkpoint import Checkpoints, TrainingState
-from keras_t2i.training.image_grid import ImageGrid, draw_grid
+from keras_t2i.training.image_grid import ImageGrid
 from keras_t2i.training.run import DivergedError, make_deterministic, train
 from keras_t2i.training.samples import Samples, SaveSamples, read_samples
 

@@ -16,7 +16,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_t2i.training.model_state import PARTS, model_state
+from keras_t2i.models import TextToImage
+from keras_t2i.training.model_state import model_state, owners
 
 __all__ = ["Checkpoints", "TrainingState"]
 
@@ -76,7 +77,7 @@ class Checkpoints:
         found = {path for path in self.directory.glob("checkpoint-*") if path.name[11:].isdigit()}
         return sorted(found - self._damaged, key=_number)
 
-    def save(self, gan: keras.Model, state: TrainingState) -> Path:
+    def save(self, gan: TextToImage, state: TrainingState) -> Path:
         """Writes a checkpoint and removes those that are no longer among the newest.
 
         Args:
@@ -116,7 +117,7 @@ class Checkpoints:
         self._damaged.clear()
         return target
 
-    def restore(self, gan: keras.Model) -> TrainingState | None:
+    def restore(self, gan: TextToImage) -> TrainingState | None:
         """Puts the newest good checkpoint back into the model.
 
         Nothing is assigned before everything has been checked. A damaged checkpoint is passed over with a warning.
@@ -158,15 +159,15 @@ def _number(path: Path) -> int:
     return int(path.name.removeprefix("checkpoint-"))
 
 
-def _fingerprint(gan: keras.Model) -> str | None:
+def _fingerprint(gan: TextToImage) -> str | None:
     return None if gan.text_encoder is None else gan.text_encoder.fingerprint
 
 
-def _manifest(gan: keras.Model, state: TrainingState, arrays: dict[str, np.ndarray], sha256: str) -> dict[str, Any]:
+def _manifest(gan: TextToImage, state: TrainingState, arrays: dict[str, np.ndarray], sha256: str) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "state": asdict(state),
-        "parts": {part: type(getattr(gan, part)).__name__ for part in PARTS},
+        "parts": {name: type(owner).__name__ for name, owner in owners(gan).items()},
         "text_encoder": _fingerprint(gan),
         "arrays": {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()},
         "arrays_sha256": sha256,
@@ -200,15 +201,16 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def _check_fits(
     path: Path,
-    gan: keras.Model,
+    gan: TextToImage,
     manifest: dict[str, Any],
     arrays: dict[str, np.ndarray],
     variables: dict[str, keras.Variable],
 ) -> None:
     """Raises `ValueError`, in one line, unless the checkpoint is one of this very model."""
     advice = "continue with the settings of that run, or start in another directory."
+    present = owners(gan)
     for part, saved in manifest["parts"].items():
-        current = type(getattr(gan, part)).__name__
+        current = type(present[part]).__name__ if part in present else "nothing"
         if saved != current:
             raise ValueError(f"{path} was saved with {part} {saved}, but this model has {current}; {advice}")
     encoder, this_encoder = manifest["text_encoder"], _fingerprint(gan)

@@ -10,37 +10,42 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["PARTS", "model_state"]
+from keras_t2i.models import TextToImage
 
-PARTS = ("generator", "discriminator", "ema_generator", "generator_optimizer", "discriminator_optimizer")
-"""The parts of a `TextToImageGAN` that training changes."""
+__all__ = ["model_state", "owners"]
 
 _OPAQUE = ("builtins", "keras", "numpy", "tensorflow")  # what these libraries' own objects hold is none of our business
 
 
-def model_state(gan: keras.Model) -> dict[str, keras.Variable]:
+def model_state(gan: TextToImage) -> dict[str, keras.Variable]:
     """Everything that training changes, by names that do not depend on how many models a process has made."""
-    missing = next((part for part in PARTS if getattr(gan, part, None) is None), None)
-    if missing is not None:
-        raise ValueError(f"Checkpoints need a compiled model, but it has no {missing}; call `compile` first.")
     groups: dict[str, Iterable[keras.Variable]] = {}
-    for part in PARTS:
-        # `variables` of a network includes the random state of its layers; `weights` would not.
-        owner = getattr(gan, part)
+    for name, owner in owners(gan).items():
         if not owner.built:
             # Its slots (momenta) do not exist yet, so they could neither be saved nor restored: Keras only warns.
-            raise ValueError(f"The model's {part} is not built and has no slots to save; pass it to `compile`.")
-        groups[part] = owner.variables
-    groups["random"] = [gan.seed_generator.state]
-    groups["state"] = _held_by(
-        [gan.loss_function, gan.penalties, gan.augmentation, gan.caption_augmentation, gan.generator_terms], set()
-    )
-    groups["metrics"] = [variable for tracker in gan.trackers.values() for variable in tracker.variables]
+            raise ValueError(f"The model's {name} is not built and has no slots to save; pass it to `compile`.")
+        # `variables` of a network includes the random state of its layers; `weights` would not.
+        groups[name] = owner.variables
+    groups |= {name: _held_by(held, set()) for name, held in gan.state().items()}
     return {
         f"{group}/{position:04d}": variable
         for group, variables in groups.items()
         for position, variable in enumerate(variables)
     }
+
+
+def owners(gan: TextToImage) -> dict[str, Any]:
+    """The networks of a model and what trains them, by name.
+
+    Raises:
+        ValueError: if it is not compiled.
+    """
+    parts = gan.parts()
+    optimizers = {f"{name}_optimizer": part.optimizer for name, part in parts.items() if part.is_trained}
+    missing = next((name for name, optimizer in optimizers.items() if optimizer is None), None)
+    if missing is not None:
+        raise ValueError(f"Checkpoints need a compiled model, but it has no {missing}; call `compile` first.")
+    return {**{name: part.network for name, part in parts.items()}, **optimizers}
 
 
 def _held_by(owner: Any, seen: set[int]) -> Iterator[keras.Variable]:

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.models import TextToImage
 from keras_t2i.training.callbacks import (
     ClockedProgressBar,
     EpochLog,
@@ -46,7 +47,7 @@ class DivergedError(ValueError):
 
 
 def train(
-    gan: keras.Model,
+    gan: TextToImage,
     dataset: Any,
     run_dir: str | os.PathLike[str],
     *,
@@ -167,7 +168,7 @@ def train(
                     **arguments,
                 )
         except tf.errors.InvalidArgumentError as error:
-            if "not finite" not in error.message:
+            if not gan.guard.stopped.numpy():
                 raise
             raise DivergedError(
                 f"Training stopped after step {state.step}: a loss or a gradient is not finite. The checkpoints in "
@@ -242,7 +243,7 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
         )
 
 
-def _restored_metrics(gan: keras.Model) -> keras.callbacks.Callback:
+def _restored_metrics(gan: TextToImage) -> keras.callbacks.Callback:
     """Gives the resumed epoch the running means it was saved with, after `fit` has reset them."""
     values = [variable.numpy() for variable in gan.metrics_variables]
 

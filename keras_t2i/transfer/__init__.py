@@ -1,22 +1,30 @@
 """Ways to start from a trained model: each says what it trains, and nothing else moves."""
 
-from keras_t2i.transfer.correspondence import correspondence
-from keras_t2i.transfer.distill import distill
-from keras_t2i.transfer.ewc import ewc, fisher_information
-from keras_t2i.transfer.freeze import freeze, freeze_d, full, modulation
-from keras_t2i.transfer.lora import load_adapters, lora, save_adapters
-from keras_t2i.transfer.mixing import MixedImages, mix_source
-from keras_t2i.transfer.plan import Plan, Weight
-from keras_t2i.transfer.prompt_tuning import SoftPrompt, add_tokens, learn_token
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keras_t2i.core.lazy import lazy
+from keras_t2i.transfer.strategies import STRATEGIES, Strategy
+
+if TYPE_CHECKING:
+    from keras_t2i.transfer.adapters import load_adapters, lora, save_adapters
+    from keras_t2i.transfer.consolidation import ewc, fisher_information
+    from keras_t2i.transfer.cross_domain import correspondence
+    from keras_t2i.transfer.freezing import freeze, freeze_d, full, modulation
+    from keras_t2i.transfer.mixing import MixedImages, mix_source
+    from keras_t2i.transfer.plan import Plan, Weight
+    from keras_t2i.transfer.prompt_tuning import SoftPrompt, add_tokens, learn_token
 
 __all__ = [
+    "STRATEGIES",
     "MixedImages",
     "Plan",
     "SoftPrompt",
+    "Strategy",
     "Weight",
     "add_tokens",
     "correspondence",
-    "distill",
     "ewc",
     "fisher_information",
     "freeze",
@@ -29,3 +37,16 @@ __all__ = [
     "modulation",
     "save_adapters",
 ]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "cross_domain": ["correspondence"],
+        "consolidation": ["ewc", "fisher_information"],
+        "freezing": ["freeze", "freeze_d", "full", "modulation"],
+        "adapters": ["load_adapters", "lora", "save_adapters"],
+        "mixing": ["MixedImages", "mix_source"],
+        "plan": ["Plan", "Weight"],
+        "prompt_tuning": ["SoftPrompt", "add_tokens", "learn_token"],
+    },
+)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from keras_t2i.data import CaptionedImages
+from keras_t2i.transfer.plan import Plan, start_from_average
 
-__all__ = ["MixedImages", "mix_source"]
+if TYPE_CHECKING:
+    from keras_t2i.models import TextToImageGAN
+
+__all__ = ["MixedImages", "mix_source", "mixing"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,12 @@ class MixedImages(CaptionedImages):
     def _train_batch(self, step: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         target, source = (part._train_batch(step, seed) for part in self._parts())
         return {name: tf.concat([target[name], source[name]], axis=0) for name in target}
+
+
+def mixing(gan: TextToImageGAN) -> Plan:
+    """Trains both networks whole, as `full` does: what differs is the images, see `mix_source`."""
+    start_from_average(gan)
+    return Plan.of(gan, "mixing")
 
 
 def mix_source(dataset: CaptionedImages, source: CaptionedImages, share: float = 0.5) -> MixedImages:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from keras_t2i.transfer.layers import named_layers, own_weights
 
 if TYPE_CHECKING:
-    from keras_t2i.gan import TextToImageGAN
-    from keras_t2i.losses import GeneratorTerm
+    from keras_t2i.models import TextToImage
+    from keras_t2i.objectives.losses import GeneratorTerm
 
 __all__ = ["Plan", "Weight", "start_from_average"]
 
@@ -22,7 +22,7 @@ class Weight:
     """One weight of a network and what training does to it.
 
     Args:
-        network: `"generator"` or `"discriminator"`.
+        network: The trained part of the model that it is in, such as `"generator"` or `"discriminator"`.
         layer: Name of its layer, see `keras_t2i.transfer.layers.named_layers`; empty for the network's own.
         name: Its name within the layer, for instance `"kernel"`.
         shape: Its shape.
@@ -58,7 +58,7 @@ class Plan:
 
     Args:
         name: The way, or the ways joined by `+`.
-        weights: Every weight of both networks.
+        weights: Every weight of the trained parts.
         terms: Terms of the generator's loss, for `TextToImageGAN.compile(generator_terms=...)`.
     """
 
@@ -67,14 +67,15 @@ class Plan:
     terms: tuple[GeneratorTerm, ...] = ()
 
     @classmethod
-    def of(cls, gan: TextToImageGAN, name: str, terms: Sequence[GeneratorTerm] = ()) -> Plan:
+    def of(cls, gan: TextToImage, name: str, terms: Sequence[GeneratorTerm] = ()) -> Plan:
         """Reads off a model what it trains as it is now.
 
         Raises:
             ValueError: if a network has nothing to train.
         """
-        weights = [weight for side in ("generator", "discriminator") for weight in _weights(getattr(gan, side), side)]
-        for side in ("generator", "discriminator"):
+        sides = {name: part.network for name, part in gan.parts().items() if part.is_trained}
+        weights = [weight for side, network in sides.items() for weight in _weights(network, side)]
+        for side in sides:
             if not any(weight.network == side and weight.role == _TRAINED for weight in weights):
                 raise ValueError(f"This would leave the {side} nothing to train; freeze less of it.")
         return cls(name, tuple(weights), tuple(terms))
@@ -98,7 +99,7 @@ class Plan:
     def summary(self) -> str:
         """A table for people: of each layer of both networks, how much is trained and how much is frozen."""
         rows: list[tuple[str, str, str]] = [(self.name, _TRAINED, _FROZEN)]
-        for network in ("generator", "discriminator"):
+        for network in dict.fromkeys(weight.network for weight in self.weights):
             ours = [weight for weight in self.weights if weight.network == network]
             rows.append((network, *self._counts(ours)))
             for layer in dict.fromkeys(weight.layer.partition("/")[0] for weight in ours):
@@ -114,9 +115,12 @@ class Plan:
         return tuple(f"{count:,}" if count else "-" for count in (trained, frozen))  # type: ignore[return-value]
 
 
-def start_from_average(gan: TextToImageGAN) -> None:
-    """Gives the generator the weights of its average, which draws better; what is frozen is then equal in both."""
-    gan.generator.set_weights(gan.ema_generator.get_weights())
+def start_from_average(gan: TextToImage) -> None:
+    """Gives each part the weights of its average, which draws better; what is frozen is then equal in both."""
+    parts = gan.parts()
+    for part in parts.values():
+        if part.average_of is not None:
+            parts[part.average_of].network.set_weights(part.network.get_weights())
 
 
 def _weights(network: Any, side: str) -> list[Weight]:

@@ -12,12 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.latents import latents_for
+from keras_t2i.core.latents import latents_for
 from keras_t2i.text.new_words import token_table, vector_of, with_words
 from keras_t2i.transfer.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
-    from keras_t2i.gan import TextToImageGAN
+    from keras_t2i.models import TextToImageGAN
 
 __all__ = ["SoftPrompt", "add_tokens", "learn_token"]
 

@@ -19,11 +19,11 @@ from hard_captions import hard_captions
 from PIL import Image
 from tiny_encoder import write_bert_preset, write_roberta_preset
 
+from keras_t2i.core.latents import latents_for
 from keras_t2i.data import SHAPE_ATTRIBUTES, shape_captions
 from keras_t2i.export.litert_runner import LiteRTBundle
-from keras_t2i.gan import TextToImageGAN
-from keras_t2i.latents import latents_for
-from keras_t2i.sampling import prompt_embeddings
+from keras_t2i.models.gan import TextToImageGAN
+from keras_t2i.models.sampling import prompt_embeddings
 from keras_t2i.text import TextEncoder
 
 PROMPTS = ["a red star", "half \ud83d a pair", "CAF\u00c9", "a\0blue circle", "", "\u7ea2\u8272\u7684\u661f"]
@@ -173,7 +173,7 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 import numpy as np
 from keras_t2i.export.litert_runner import LiteRTBundle
-from keras_t2i.provenance import inspect
+from keras_t2i.core.provenance import inspect
 
 bundle = LiteRTBundle(sys.argv[1])
 prompts = json.load(open("prompts.json"))

@@ -19,12 +19,12 @@ from hard_captions import hard_captions
 from PIL import Image
 from tiny_encoder import write_bert_preset, write_roberta_preset
 
-from keras_t2i import provenance
+from keras_t2i.core import provenance
+from keras_t2i.core.latents import latents_for
 from keras_t2i.export.png_in_graph import PngWriter
 from keras_t2i.export.serving_ops import operations
-from keras_t2i.gan import TextToImageGAN
-from keras_t2i.latents import latents_for
-from keras_t2i.sampling import prompt_embeddings
+from keras_t2i.models.gan import TextToImageGAN
+from keras_t2i.models.sampling import prompt_embeddings
 from keras_t2i.text import TextEncoder
 
 PROMPTS = ["a red star", "CAFÉ", "a\0blue circle", "", "红色的星"]
@@ -129,7 +129,7 @@ def test_strings_in_images_out_equals_generate(write_preset: Any, tmp_path: Path
         path = tmp_path / f"{number}.png"
         path.write_bytes(base64.b64decode(content))
         np.testing.assert_array_equal(np.asarray(Image.open(path)), served["images"][number])
-        recorded = provenance.provenance(provenance.fingerprint(gan), PROMPTS[number], seeds[number])
+        recorded = provenance.provenance(gan.fingerprint(), PROMPTS[number], seeds[number])
         recorded |= {"truncation": truncation[number], "digital_source_type": "trainedAlgorithmicMedia"}
         assert provenance.inspect(path) == recorded
     if write_preset is write_bert_preset:

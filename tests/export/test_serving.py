@@ -21,10 +21,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tiny_encoder import write_bert_preset
 
 import keras_t2i
-from keras_t2i import provenance
+from keras_t2i.core import provenance
 from keras_t2i.export import serving
 from keras_t2i.export.serving_warm_up import WARM_UP, prediction_log
-from keras_t2i.gan import TextToImageGAN
+from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.text import TextEncoder
 
 ROWS: dict[str, list[Any]] = {
@@ -185,7 +185,7 @@ def assert_drawn(gan: TextToImageGAN, files: list[bytes], rows: dict[str, list[A
     assert np.abs(np.stack(drawn).astype(int) - np.stack(expected)).max() <= 1
     assert (np.stack(drawn) != np.stack(expected)).mean() < 1e-3
     (folder / "first.png").write_bytes(files[0])
-    assert provenance.inspect(folder / "first.png")["model"] == provenance.fingerprint(gan)
+    assert provenance.inspect(folder / "first.png")["model"] == gan.fingerprint()
 
 
 def test_runs_through_the_c_api_without_pythons_tensorflow(gan: TextToImageGAN, exported: Path, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_settings_are_what_the_server_reads(exported: Path) -> None:
 
 def test_card_and_facts_say_what_the_model_is(gan: TextToImageGAN, exported: Path) -> None:
     card = (exported / "MODEL_CARD.md").read_text(encoding="utf-8")
-    fingerprint = provenance.fingerprint(gan)
+    fingerprint = gan.fingerprint()
     for text in ("# tiny_shapes_32", fingerprint, "Knows few words.", 'license: "apache-2.0"', "2.12 or later"):
         assert text in card
     for text in (

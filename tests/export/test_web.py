@@ -19,8 +19,9 @@ import pytest
 from hard_captions import hard_captions
 from PIL import Image
 
-from keras_t2i import TextToImageGAN, demo
-from keras_t2i.sampling import prompt_embeddings
+from keras_t2i import TextToImageGAN
+from keras_t2i.models.sampling import prompt_embeddings
+from keras_t2i.serve import demo
 
 WEB = Path(__file__).parents[2] / "export" / "web"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

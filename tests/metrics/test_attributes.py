@@ -14,7 +14,7 @@ import keras_t2i
 from keras_t2i.data import FACE_ATTRIBUTES, SHAPE_ATTRIBUTES, faces, render_faces, render_shapes
 from keras_t2i.metrics import AttributeJudge, attribute_accuracy
 
-PRESETS = Path(keras_t2i.__file__).parent / "presets"
+JUDGES = Path(keras_t2i.__file__).parent / "metrics" / "judges"
 
 
 @dataclass
@@ -42,8 +42,8 @@ class Domain:
 @pytest.fixture(scope="module", params=["shapes", "faces"])
 def domain(request: pytest.FixtureRequest) -> Domain:
     if request.param == "shapes":
-        return Domain(SHAPE_ATTRIBUTES, render_shapes, PRESETS / "shape_judge.npz")
-    return Domain(FACE_ATTRIBUTES, render_faces, PRESETS / "face_judge.npz")
+        return Domain(SHAPE_ATTRIBUTES, render_shapes, JUDGES / "shapes.npz")
+    return Domain(FACE_ATTRIBUTES, render_faces, JUDGES / "faces.npz")
 
 
 def test_judge_is_right_on_fresh_images_and_at_chance_on_wrong_labels(domain: Domain) -> None:
@@ -64,7 +64,7 @@ def test_judge_reads_other_sizes(domain: Domain, image_size: int) -> None:
 
 def test_judge_of_faces_is_right_on_all_held_out_faces_and_on_their_mirror_images() -> None:
     """A mirrored face has the same attributes, which is why faces may be flipped in training."""
-    domain = Domain(FACE_ATTRIBUTES, render_faces, PRESETS / "face_judge.npz")
+    domain = Domain(FACE_ATTRIBUTES, render_faces, JUDGES / "faces.npz")
     held_out = faces().validation_split
     assert held_out is not None
     images = domain.rendered(held_out.labels)
@@ -73,7 +73,7 @@ def test_judge_of_faces_is_right_on_all_held_out_faces_and_on_their_mirror_image
 
 
 def test_packaged_judge_of_faces_is_small() -> None:
-    assert (PRESETS / "face_judge.npz").stat().st_size < 250_000
+    assert (JUDGES / "faces.npz").stat().st_size < 250_000
 
 
 def test_judge_can_be_trained_saved_and_read(tmp_path: Path) -> None:

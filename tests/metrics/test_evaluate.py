@@ -12,10 +12,10 @@ import pytest
 import keras_t2i
 from keras_t2i.data import SHAPE_ATTRIBUTES, CaptionedImages, render_shapes, shapes
 from keras_t2i.image_features import ImageFeatures
-from keras_t2i.instruments import image_features_for
 from keras_t2i.metrics import AttributeJudge, compare_images, evaluate_model, warnings_for
+from keras_t2i.metrics.instruments import image_features_for
 
-JUDGE = Path(keras_t2i.__file__).parent / "presets" / "shape_judge.npz"
+JUDGE = Path(keras_t2i.__file__).parent / "metrics" / "judges" / "shapes.npz"
 
 
 class Painter:

@@ -97,10 +97,9 @@ def test_numbers_do_not_depend_on_the_batch_size(batches: tf.data.Dataset) -> No
 
 
 def test_attributes_of_real_images_are_right(dataset: data.CaptionedImages) -> None:
-    from keras_t2i.instruments import instruments_for
-    from keras_t2i.runs import RunConfig
+    from keras_t2i.metrics.instruments import instruments_for
 
-    judge = instruments_for(RunConfig("shapes"), dataset, features="none").attributes
+    judge = instruments_for(dataset, "shapes", features="none").attributes
     assert judge is not None
     metric = metrics.AttributeAccuracy(judge)
     sharp = data.shapes(image_size=64, batch_size=32)

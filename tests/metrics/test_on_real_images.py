@@ -13,12 +13,12 @@ from PIL import Image, ImageFilter
 import keras_t2i
 from keras_t2i.data import SHAPE_ATTRIBUTES, shapes
 from keras_t2i.image_features import ImageFeatures
-from keras_t2i.instruments import image_features_for
 from keras_t2i.metrics import AttributeJudge, Retriever, frechet_distance, kernel_distance, manifold_metrics
+from keras_t2i.metrics.instruments import image_features_for
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 FLOWERS, WEIGHTS = SHARED / "data" / "flowers102", SHARED / "weights" / "mobilenet_v2_imagenet.npz"
-SHAPE_JUDGE = Path(keras_t2i.__file__).parent / "presets" / "shape_judge.npz"
+SHAPE_JUDGE = Path(keras_t2i.__file__).parent / "metrics" / "judges" / "shapes.npz"
 SIZE = 200
 
 

@@ -14,10 +14,9 @@ import pytest
 import tensorflow as tf
 from checks import EMBEDDING_DIM, LATENT_DIM, copies, make_batch, one_line, tensors, tiny_gan
 from keras import layers
+from keras_t2i.augmentation import DiffAugment
 
 from keras_t2i import networks, penalties
-from keras_t2i.augmentation import DiffAugment
-from keras_t2i.gan import TextToImageGAN
 from keras_t2i.metrics.resources import (
     count_multiply_adds,
     latency,
@@ -26,6 +25,7 @@ from keras_t2i.metrics.resources import (
     peak_memory_mb,
 )
 from keras_t2i.metrics.step_profile import _kinds_of_steps, step_profile
+from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.networks.attention import SelfAttention
 from keras_t2i.training.model_state import model_state
 
@@ -216,7 +216,7 @@ def test_profile_leaves_the_model_as_it_was() -> None:
     before = copies(model_state(gan).values())
     profile = step_profile(gan, batch, num_steps=2)
     np.testing.assert_equal(copies(model_state(gan).values()), before)
-    assert list(gan.penalties) == own
+    assert list(gan.objective.penalties) == own
     assert profile["text_encoding_seconds"] == 0
     assert all(math.isfinite(value) and value >= 0 for value in profile.values())
     assert profile["images_per_second"] == pytest.approx(6 / profile["train_step_seconds"])
@@ -246,11 +246,11 @@ def test_penalties_cost_by_how_often_they_are_due() -> None:
 def test_a_model_is_restored_where_a_step_fails() -> None:
     batch = make_batch()
     gan = in_training(tiny_gan("mlp", penalty=Slow(1.0)))
-    before, own = copies(model_state(gan).values()), list(gan.penalties)
+    before, own = copies(model_state(gan).values()), list(gan.objective.penalties)
     with pytest.raises(tf.errors.InvalidArgumentError, match="not finite"):
         step_profile(gan, {**batch, "images": batch["images"] * np.float32("nan")}, num_steps=1)
     np.testing.assert_equal(copies(model_state(gan).values()), before)
-    assert list(gan.penalties) == own
+    assert list(gan.objective.penalties) == own
 
 
 def test_each_kind_of_step_counts_by_its_share() -> None:

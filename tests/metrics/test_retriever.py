@@ -18,7 +18,7 @@ from keras_t2i.image_features import CachedImageFeatures, ImageFeatures
 from keras_t2i.metrics import AttributeJudge, Retriever, evaluate_text_image
 from keras_t2i.metrics.retriever import contrastive_loss
 
-SHAPE_JUDGE = Path(keras_t2i.__file__).parent / "presets" / "shape_judge.npz"
+SHAPE_JUDGE = Path(keras_t2i.__file__).parent / "metrics" / "judges" / "shapes.npz"
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 
 

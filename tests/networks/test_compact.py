@@ -28,8 +28,8 @@ def test_match_is_the_logit_without_realness():
 
 
 def test_contrastive_term_is_on_where_the_discriminator_can_match_and_refused_elsewhere():
-    assert tiny_gan("compact").contrastive_weight == 0.5
-    assert tiny_gan("dcgan").contrastive_weight == 0
+    assert tiny_gan("compact").objective.contrastive_weight == 0.5
+    assert tiny_gan("dcgan").objective.contrastive_weight == 0
     with pytest.raises(ValueError, match="`contrastive_weight` needs a discriminator with a `match` method"):
         tiny_gan("dcgan", contrastive_weight=0.5)
 

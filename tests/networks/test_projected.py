@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from checks import EMBEDDING_DIM, copies, make_batch, one_line, tensors, tiny_gan, tiny_networks
+from keras_t2i.augmentation import DiffAugment
 
 from keras_t2i import TextToImageGAN
-from keras_t2i.augmentation import DiffAugment
 from keras_t2i.image_features import ImageFeatures
 from keras_t2i.image_features.features import resize
 from keras_t2i.networks import ProjectedDiscriminator

@@ -12,8 +12,8 @@ from command_line import keras_t2i
 from huggingface_hub import constants
 
 from keras_t2i import TextToImageGAN
+from keras_t2i.core.files import CHECKSUMS, write_checksums
 from keras_t2i.presets import hub
-from keras_t2i.presets.directory import CHECKSUMS, write_checksums
 
 HF, KAGGLE = "hf://somebody/tiny-shapes", "kaggle://somebody/tiny/keras/shapes/3"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

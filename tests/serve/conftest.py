@@ -20,7 +20,7 @@ import pytest
 from checks import move_weights, tiny_gan
 from tiny_encoder import write_bert_preset
 
-from keras_t2i.gan import TextToImageGAN
+from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.serve.protocol import RequestError, Signature, Tensor
 from keras_t2i.serve.server import Server
 from keras_t2i.serve.settings import Settings

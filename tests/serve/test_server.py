@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_t2i.gan import TextToImageGAN
+from keras_t2i.models.gan import TextToImageGAN
 
 PROMPTS = ["a red star", "CAFÉ", "a\0blue circle", "", "红色的星 \N{PILE OF POO}", "large " * 1667]
 SEEDS = [3, -1, 2**40, 0, 2**63 - 1, -(2**63)]

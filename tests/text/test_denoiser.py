@@ -12,13 +12,12 @@ import tensorflow as tf
 from checks import move_weights, one_line, tiny_gan
 
 import keras_t2i
+from keras_t2i.core.files import write_checksums
+from keras_t2i.core.latents import latents_for
 from keras_t2i.data import SHAPE_ATTRIBUTES, shape_synonym_captions, shapes
 from keras_t2i.export.litert_runner import LiteRTBundle
-from keras_t2i.gan import TextToImageGAN
-from keras_t2i.latents import latents_for
 from keras_t2i.metrics import AttributeJudge
-from keras_t2i.presets.directory import write_checksums
-from keras_t2i.provenance import fingerprint
+from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.text import CaptionDenoiser, TextEncoder
 
 KNOWN = {
@@ -167,7 +166,7 @@ def test_presets_and_exports_have_it(gan: TextToImageGAN, tmp_path: Path) -> Non
     gan.save_to_preset(tmp_path / "half", dtype="float16")
     loaded = TextToImageGAN.from_preset(tmp_path / "preset")
     np.testing.assert_array_equal(loaded.generate(UNKNOWN, num_images=2, seed=3), images)
-    assert fingerprint(loaded) == fingerprint(gan)
+    assert loaded.fingerprint() == gan.fingerprint()
     half = TextToImageGAN.from_preset(tmp_path / "half")
     assert np.abs(half.generate(UNKNOWN, num_images=2, seed=3).astype(int) - images).max() <= 8
 
@@ -183,7 +182,7 @@ def test_presets_and_exports_have_it(gan: TextToImageGAN, tmp_path: Path) -> Non
 
 
 def test_a_model_adapted_to_other_captions_has_none(gan: TextToImageGAN, tmp_path: Path) -> None:
-    with_one = fingerprint(gan), gan.generate(UNKNOWN)
+    with_one = gan.fingerprint(), gan.generate(UNKNOWN)
     gan.save_to_preset(tmp_path / "preset")
     loaded = TextToImageGAN.from_preset(tmp_path / "preset")
     before = len(loaded.weights)
@@ -191,7 +190,7 @@ def test_a_model_adapted_to_other_captions_has_none(gan: TextToImageGAN, tmp_pat
     assert loaded.caption_denoiser is None
     assert len(loaded.weights) == before - len(gan.caption_denoiser.weights)
     loaded.adapt(captions(ALL))
-    assert fingerprint(loaded) != with_one[0]
+    assert loaded.fingerprint() != with_one[0]
     assert np.abs(loaded.generate(UNKNOWN).astype(int) - with_one[1]).max() > 10
     loaded.save_to_preset(tmp_path / "preset")
     assert not (tmp_path / "preset" / "caption_denoiser.weights.h5").exists()
@@ -222,7 +221,7 @@ def test_a_preset_whose_denoiser_is_none_of_ours_is_refused(gan: TextToImageGAN,
 
 def share_of_synonyms_drawn_right(gan: TextToImageGAN, every: int) -> float:
     """Of held-out captions with one word that was never trained on, how many have all five attributes right."""
-    judge = AttributeJudge.load(SHAPE_ATTRIBUTES, Path(keras_t2i.__file__).parent / "presets" / "shape_judge.npz")
+    judge = AttributeJudge.load(SHAPE_ATTRIBUTES, Path(keras_t2i.__file__).parent / "metrics" / "judges" / "shapes.npz")
     split = shapes().validation_split
     assert split is not None
     captions, labels, _ = shape_synonym_captions(split.labels)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from checks import move_weights, one_line, tiny_gan
 
-from keras_t2i.gan import TextToImageGAN
+from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.text import PROMPT_TEMPLATES, TextEncoder, prompt_ensemble, search_templates
 
 

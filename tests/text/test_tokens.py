@@ -10,7 +10,7 @@ import tensorflow as tf
 from checks import copies, make_batch, one_line
 from tiny_encoder import write_bert_preset, write_roberta_preset
 
-from keras_t2i.gan import TextToImageGAN
+from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.presets import build_gan
 from keras_t2i.text import CachedTextEncoder, TextEncoder, TokenIds
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from checks import FAMILIES, make_batch, tiny_gan
 
-from keras_t2i.gan import TextToImageGAN
+from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.presets import build_gan
 from keras_t2i.text import TextEncoder, Unconditional
 

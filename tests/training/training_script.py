@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_t2i import training
 from keras_t2i.data.synthetic import shapes
-from keras_t2i.gan import TextToImageGAN
+from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from keras_t2i.networks.mlp import MLPDiscriminator, MLPGenerator
 

@@ -10,7 +10,7 @@ from checks import FAMILIES, built_networks, make_batch, make_latents, tensors
 from pretrained_models import CAPTIONS, pretrained, refusal
 
 from keras_t2i import networks, transfer
-from keras_t2i.gan import TextToImageGAN
+from keras_t2i.models.gan import TextToImageGAN
 
 
 def batch_of(size: int) -> dict[str, tf.Tensor]:

@@ -9,7 +9,7 @@ from checks import make_batch, tensors
 from pretrained_models import CAPTIONS, pretrained, refusal
 
 from keras_t2i import transfer
-from keras_t2i.latents import latents_for
+from keras_t2i.core.latents import latents_for
 
 
 def test_fisher_information_is_the_mean_of_squared_gradients_image_by_image() -> None:

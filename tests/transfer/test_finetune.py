@@ -14,8 +14,9 @@ from PIL import Image
 from pretrained_models import values
 
 from keras_t2i import TextToImageGAN, transfer
-from keras_t2i.config import RunConfig
-from keras_t2i.strategies import STRATEGIES
+from keras_t2i.runs.config import RunConfig
+from keras_t2i.runs.prepare import finetuning
+from keras_t2i.transfer.strategies import STRATEGIES
 
 CAPTIONS = ["picture number 3", "something else"]
 SETTINGS = ("--batch-size", 4)
@@ -142,7 +143,7 @@ def test_a_source_whose_card_names_no_data_needs_them(source: Path) -> None:
     result = keras_t2i("finetune", *arguments, "--strategy", "ewc")
     assert result.code == 2
     assert "its card names none: pass the source's data" in result.err
-    config = RunConfig.finetuning("shared", "others", "ewc", source_data="images", augment=False)
+    config = finetuning("shared", "others", "ewc", source_data="images", augment=False)
     assert (config.family, config.source_data, config.augment) == ("mlp", str(source.parent / "images"), False)
 
 
@@ -150,13 +151,13 @@ def test_few_images_are_augmented_and_in_small_batches_unless_asked_otherwise(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def chosen(**options: Any) -> tuple[int, bool]:
-        config = RunConfig.finetuning("source", "others", **options)
+        config = finetuning("source", "others", **options)
         return config.batch_size, config.augment
 
     assert chosen() == (8, True)
     assert chosen(batch_size=4) == (4, True)
     assert chosen(batch_size=4, augment=False) == (4, False)
-    monkeypatch.setattr("keras_t2i.config._FEW_IMAGES", 5)  # So that ten are many.
+    monkeypatch.setattr("keras_t2i.runs.config._FEW_IMAGES", 5)  # So that ten are many.
     assert chosen() == (32, False)
     assert chosen(batch_size=4) == (4, False)
 

@@ -6,7 +6,7 @@ import pytest
 from pretrained_models import pretrained, refusal
 
 from keras_t2i import transfer
-from keras_t2i.gan import TextToImageGAN
+from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.transfer import Plan
 
 

@@ -11,8 +11,7 @@ from pretrained_models import CAPTIONS, fit, pretrained, refusal
 from safetensors import safe_open
 
 from keras_t2i import networks, transfer
-from keras_t2i.gan import TextToImageGAN
-from keras_t2i.provenance import fingerprint
+from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.text import CaptionDenoiser
 from keras_t2i.training import Checkpoints, TrainingState
 from keras_t2i.transfer.layers import named_layers
@@ -97,7 +96,7 @@ def test_a_denoiser_of_other_captions_does_not_stay(file: Path, tmp_path: Path) 
     transfer.save_adapters(kept, tmp_path / "kept.safetensors")
     again = with_denoiser()
     transfer.load_adapters(again, tmp_path / "kept.safetensors")
-    assert fingerprint(again) == fingerprint(kept)
+    assert again.fingerprint() == kept.fingerprint()
     for other in (with_denoiser(seed=1), pretrained("dcgan")):
         message = refusal(transfer.load_adapters, other, tmp_path / "kept.safetensors")
         assert "another caption denoiser" in message

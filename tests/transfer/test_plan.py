@@ -11,7 +11,7 @@ from checks import tiny_gan
 from pretrained_models import CAPTIONS, check_only_the_plan_moves, fit, pretrained, refusal, values
 
 from keras_t2i import transfer
-from keras_t2i.gan import TextToImageGAN
+from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.transfer.layers import named_layers
 
 WAYS: dict[str, Callable[[TextToImageGAN], transfer.Plan]] = {

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tiny_encoder
 from checks import copies, move_weights, one_line, tiny_gan
 
-from keras_t2i.gan import TextToImageGAN
+from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.text import TextEncoder
 from keras_t2i.transfer.prompt_tuning import SoftPrompt, add_tokens, learn_token
 

@@ -7,9 +7,10 @@ import inspect
 import pytest
 from pretrained_models import CAPTIONS, check_only_the_plan_moves, pretrained, refusal
 
-from keras_t2i import strategies, transfer
-from keras_t2i.presets.families import family_of
-from keras_t2i.strategies import STRATEGIES, apply, needs_source, parse
+from keras_t2i import transfer
+from keras_t2i.models.recipes import family_of
+from keras_t2i.transfer import strategies
+from keras_t2i.transfer.strategies import STRATEGIES, apply, needs_source, parse
 
 
 def test_options_are_written_after_colons() -> None:

@@ -1,0 +1,46 @@
+"""The one place where gradients are taken: of losses with respect to weights, and of a function to its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+__all__ = ["input_gradients", "value_and_gradients"]
+
+
+def value_and_gradients(
+    losses: Callable[[], tuple[Mapping[str, Any], Any]], variables: Mapping[str, Sequence[Any]]
+) -> tuple[dict[str, Any], Any, dict[str, list[Any]]]:
+    """Evaluates losses once and takes the gradient of each with respect to the variables that it trains.
+
+    Args:
+        losses: A function without arguments to scalars by name, and anything else that is to be handed on.
+        variables: The variables that each loss trains, under the same names.
+
+    Returns:
+        The losses; what was handed on; and the gradients by name, in the order of the variables, `None` for those that
+        a loss does not depend on.
+    """
+    with tf.GradientTape(persistent=True) as tape:
+        values, further = losses()
+    gradients = {name: tape.gradient(values[name], list(of)) for name, of in variables.items()}
+    return dict(values), further, gradients
+
+
+def input_gradients(function: Callable[..., Any], sources: Sequence[Any]) -> list[Any]:
+    """The gradients of the sum of a function's values with respect to its arguments, which can be differentiated again.
+
+    Args:
+        function: Takes the sources, tensors or dictionaries of such, and returns a tensor.
+        sources: What to take the gradient with respect to.
+
+    Returns:
+        One tensor for each tensor in the sources, in order; zeros where the function does not depend on it.
+    """
+    flat = tf.nest.flatten(list(sources))
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(flat)
+        total = tf.reduce_sum(function(*sources))
+    return tape.gradient(total, flat, unconnected_gradients="zero")

@@ -1,0 +1,159 @@
+"""Files and directories that appear complete or not at all, and checksums of what is in them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = [
+    "CHECKSUMS",
+    "sha256",
+    "sync_directory",
+    "verify",
+    "write_checksums",
+    "write_file",
+    "written",
+    "written_atomically",
+]
+
+CHECKSUMS = "SHA256SUMS"
+"""Name of the list of checksums, in the form that `sha256sum --check` reads."""
+
+
+@contextlib.contextmanager
+def written(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields the path of a new file beside `path`, which takes its place when the block ends without an error.
+
+    Until then, and where the block fails, what is at `path` stays as it was, and nothing is left beside it.
+
+    Args:
+        path: The file to write; its folder is made where it is missing.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
+    os.close(handle)
+    beside = Path(name)
+    try:
+        beside.chmod(0o666 & ~_umask())
+        yield beside
+        with open(beside, "rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_file(path: str | os.PathLike[str], content: str | bytes | memoryview) -> None:
+    """Writes a whole file, text as UTF-8 with line endings as they are: see `written`.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    with written(path) as beside:
+        beside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def written_atomically(target: str | os.PathLike[str], marker: str) -> Iterator[Path]:
+    """Yields an empty directory beside `target` that takes its place when the block ends without an error.
+
+    Args:
+        target: The directory to write. What is there is replaced if it holds `marker`, or nothing at all.
+        marker: A file that only a directory of the same kind has.
+
+    Raises:
+        ValueError: if something else is at `target`: nobody's files are overwritten.
+        OSError: if it cannot be written.
+    """
+    target = Path(os.path.abspath(Path(target).expanduser()))
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise ValueError(f"{target} is not a directory; choose another place.")
+    if target.is_dir() and any(target.iterdir()) and not (target / marker).is_file():
+        raise ValueError(f"{target} holds other files, which are not overwritten; choose a new or an empty directory.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        new, old = beside / "new", beside / "old"
+        new.mkdir()
+        yield new
+        if target.exists():
+            target.rename(old)
+        try:
+            new.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_checksums(directory: Path) -> None:
+    """Writes the checksums of all files below `directory`."""
+    (directory / CHECKSUMS).write_text(_listing(directory), encoding="utf-8", newline="\n")
+
+
+def verify(directory: Path) -> None:
+    """Makes sure that a directory holds the files in its list of checksums, unchanged, and nothing else.
+
+    Raises:
+        ValueError: if not; the message names the first file that differs.
+    """
+    try:
+        listed = (directory / CHECKSUMS).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{directory} has no readable {CHECKSUMS}: it is not a complete preset.") from error
+    found = _listing(directory).encode()
+    # The two texts are compared whole, so that a change in the list is noticed as well as one in a file.
+    if listed != found:
+        different = sorted(set(listed.split(b"\n")) ^ set(found.split(b"\n")), key=lambda line: line[66:])
+        name = different[0][66:].decode("utf-8", "replace") if different else CHECKSUMS
+        raise ValueError(
+            f"{directory} is damaged or was changed: {name!r} does not match {CHECKSUMS}; get a fresh copy."
+        )
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_directory(path: Path) -> None:
+    """Makes a rename in a directory survive a power cut; not every system can open a directory."""
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _umask() -> int:
+    """What the user keeps new files from being; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _listing(directory: Path) -> str:
+    lines = []
+    for folder, names, files in os.walk(directory):
+        for name in names + files:
+            path = Path(folder, name)
+            relative = path.relative_to(directory).as_posix()
+            # A link or a pipe would be read from outside the directory.
+            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                raise ValueError(f"{directory} is not a preset: {relative!r} is not a regular file.")
+            if path.is_file() and relative != CHECKSUMS:
+                lines.append(f"{sha256(path)}  {relative}\n")
+    return "".join(sorted(lines, key=lambda line: line[66:]))

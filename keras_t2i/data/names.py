@@ -1,0 +1,40 @@
+"""Names of data that are no folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keras_t2i.core.tables import Table
+
+if TYPE_CHECKING:
+    from keras_t2i.data.pipeline import CaptionedImages
+
+__all__ = ["RENDERED", "TFDS", "Rendered"]
+
+TFDS = "tfds"
+"""What stands before the colon in `tfds:NAME`."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A domain whose captioned images are made on the spot.
+
+    Args:
+        load: Called with `num_images`, `image_size`, `batch_size` and `seed`, and `horizontal_flip` where the images
+            can be mirrored.
+        attributes: Name of each attribute that captions state and the words it takes, in the order of the labels.
+        names_sides: Whether captions name sides, so that images cannot be mirrored.
+    """
+
+    load: Callable[..., CaptionedImages]
+    attributes: Mapping[str, Sequence[str]]
+    names_sides: bool = False
+
+
+RENDERED: Table[Rendered] = Table(
+    "rendered domain",
+    {"shapes": "keras_t2i.data.synthetic:SHAPES", "faces": "keras_t2i.data.cartoon_faces:FACES"},
+)
+"""Rendered domains by name."""

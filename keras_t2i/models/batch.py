@@ -1,0 +1,54 @@
+"""What a batch is: a dictionary of images and their captions, or what a text encoder made of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+__all__ = ["images_and_condition", "images_and_text"]
+
+_POOLED = "sentence_embeddings"
+
+
+def images_and_condition(
+    batch: dict[str, tf.Tensor], text_encoder: Any, reads: Sequence[str] = (_POOLED,)
+) -> dict[str, Any]:
+    """Returns the images of a batch and what networks read of its captions, encoding these where need be.
+
+    Args:
+        batch: `"images"`, and `"captions"` or all that is read of them; the latter goes first where there are both.
+        text_encoder: Turns captions into a dictionary of what can be read; `None` where batches hold that.
+        reads: Names of what is read.
+
+    Returns:
+        `"images"`, and `"condition"`: a dictionary with the sentence embeddings, by which captions are told apart, and
+        all else that is read.
+
+    Raises:
+        ValueError: if something is missing.
+    """
+    wanted = tuple(dict.fromkeys((_POOLED, *reads)))
+    if not isinstance(batch, dict) or "images" not in batch or not {"captions", _POOLED} & batch.keys():
+        keys = sorted(batch) if isinstance(batch, dict) else type(batch).__name__
+        raise ValueError(
+            f"A batch must be a dictionary with 'images' and either 'captions' or 'sentence_embeddings'; got {keys}."
+        )
+    if all(name in batch for name in wanted):
+        return {"images": batch["images"], "condition": {name: batch[name] for name in wanted}}
+    if "captions" not in batch:
+        missing = next(name for name in wanted if name not in batch)
+        raise ValueError(f"The networks read {missing!r} of a caption; the batch has neither that nor 'captions'.")
+    if text_encoder is None:
+        raise ValueError("The batch holds captions, but this model has no `text_encoder`; pass embeddings instead.")
+    read = text_encoder(batch["captions"])
+    if unread := [name for name in wanted if name not in read]:
+        raise ValueError(f"The networks read {unread[0]!r} of a caption, which this text encoder does not give.")
+    return {"images": batch["images"], "condition": {name: tf.stop_gradient(read[name]) for name in wanted}}
+
+
+def images_and_text(batch: dict[str, tf.Tensor], text_encoder: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """The images of a batch and the sentence embeddings of its captions: see `images_and_condition`."""
+    found = images_and_condition(batch, text_encoder)
+    return found["images"], found["condition"][_POOLED]

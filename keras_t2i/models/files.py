@@ -1,0 +1,173 @@
+"""Whole models to presets and back: the model says what it is made of, the preset keeps it part by part."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import keras
+
+import keras_t2i
+from keras_t2i.networks.base import Network
+from keras_t2i.presets import names, store
+from keras_t2i.text import PACKAGED_ENCODERS, CaptionDenoiser, CaptionEncoder, TextEncoder
+from keras_t2i.text.unconditional import MARKER, NO_CAPTIONS
+
+if TYPE_CHECKING:
+    from keras_t2i.models.base import TextToImage
+
+    Model = TypeVar("Model", bound=TextToImage)
+
+__all__ = ["encoder_name", "initialize", "load", "save"]
+
+_TEXT_ENCODER = "text_encoder"
+_DENOISER = "caption_denoiser"
+
+
+def save(
+    gan: TextToImage,
+    directory: str | os.PathLike[str],
+    card: dict[str, Any] | None = None,
+    dtype: str | None = None,
+) -> None:
+    """Writes a preset: configuration, weights (trained and averaged), a model card and a checksum of each file.
+
+    A text encoder from outside the package is written too, and a caption denoiser where there is one; an encoder in the
+    package is named, with its fingerprint.
+
+    Args:
+        gan: The model.
+        directory: Where to; an older preset there is replaced at once, in the end.
+        card: What a reader should know of the model, for instance `{"license": ..., "training": ...}`: anything that
+            JSON can hold; what `keras_t2i.presets.card.model_card` knows becomes a section of `README.md`. By default
+            the card that the model was made or loaded with.
+        dtype: `"float16"` for half the size; the loaded model computes in float32 all the same. By default the
+            weights are kept as they are, to the bit.
+
+    Raises:
+        ValueError: if other files are in the way, a network is not one that `load` would accept, or the weights do not
+            fit the `dtype`.
+    """
+    encoder = gan.text_encoder
+    packaged_encoder = getattr(encoder, "packaged_name", None)
+    config = {
+        "format": names.FORMAT,
+        "versions": {"keras_t2i": keras_t2i.__version__, "keras": keras.__version__},
+        **gan.get_config(),
+        "sequence_length": encoder and encoder.sequence_length,
+        "text_encoder": packaged_encoder,
+        "text_encoder_fingerprint": encoder and encoder.fingerprint,
+        _DENOISER: gan.caption_denoiser and gan.caption_denoiser.get_config(),
+        "card": gan.card if card is None else card,
+    }
+    weights = {name: part.network for name, part in gan.parts().items()}
+    for name in _trained(gan):
+        store.network_class(json.loads(json.dumps(config[name])), Network)
+    if gan.caption_denoiser is not None:
+        weights[_DENOISER] = gan.caption_denoiser
+
+    def write_encoder(folder: Path) -> None:
+        if encoder is not None and packaged_encoder is None:
+            encoder.save_to_preset(folder / _TEXT_ENCODER)
+
+    store.write(directory, config, weights, dtype, write_encoder)
+
+
+def load(cls: type[Model], name: str | os.PathLike[str]) -> Model:
+    """Reads a preset.
+
+    Nothing is read before every file has matched its checksum, and no class is built that is not registered as one of
+    this package's networks (or KerasNLP's, in the text encoder): no pickles, no lambdas, no code.
+
+    Args:
+        cls: The class to build.
+        name: See `keras_t2i.presets.resolve`.
+
+    Raises:
+        ValueError: if it is not a preset, is damaged, or asks for anything else; in one line.
+    """
+    directory = names.verified(name)
+    try:
+        return _build(cls, directory)
+    except (KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        if isinstance(error, KeyError) and not isinstance(error, ValueError):
+            reason = f"{names.CONFIG} lacks {reason}"
+        raise ValueError(f"{directory} cannot be loaded: {reason}") from error
+
+
+def initialize(gan: TextToImage, name: str | os.PathLike[str]) -> None:
+    """Gives a model the trained weights of a preset, its text encoder and compiled state left as they are.
+
+    Args:
+        gan: A model whose networks have the preset's form.
+        name: See `keras_t2i.presets.resolve`.
+
+    Raises:
+        ValueError: if it is not a preset, is damaged, or holds networks of another form.
+    """
+    directory = names.verified(name)
+    config = names.read_config(directory)
+    for part, network in _trained(gan).items():
+        theirs, ours = config[part], json.loads(json.dumps(keras.saving.serialize_keras_object(network)))
+        form = [(each["class_name"], {**each["config"], "name": None}) for each in (theirs, ours)]
+        if form[0] != form[1] or config["embedding_dim"] != gan.embedding_dim:
+            raise ValueError(
+                f"{directory} cannot be started from: its {part} is another one ({theirs['class_name']}, embeddings of "
+                f"length {config['embedding_dim']}; expected {ours['class_name']}, {gan.embedding_dim}, and the same "
+                "settings). Choose the same family, image size and text encoder."
+            )
+    for name_, part_ in gan.parts().items():
+        part_.network.load_weights(store.weights_file(directory, name_))
+
+
+def encoder_name(name: str | os.PathLike[str]) -> str:
+    """What `TextEncoder.from_preset` takes for the text encoder of a preset: its name, or the preset itself."""
+    directory = names.resolve(name)
+    if packaged := names.read_config(directory).get("text_encoder"):
+        return str(packaged)
+    return NO_CAPTIONS if (directory / _TEXT_ENCODER / MARKER).is_file() else str(name)
+
+
+def _trained(gan: TextToImage) -> dict[str, Any]:
+    """The networks that are described; their averages have the same form."""
+    return {name: part.network for name, part in gan.parts().items() if part.is_trained}
+
+
+def _build(cls: type[Model], directory: Path) -> Model:
+    config = names.read_config(directory)
+    networks = {
+        name: store.network_class(config[name], base).from_config(config[name]["config"])
+        for name, base in cls.part_classes.items()
+    }
+    encoder = None if config["sequence_length"] is None else _text_encoder(config, directory)
+    gan = cls(encoder, **networks, embedding_dim=config["embedding_dim"])
+    for name, part in gan.parts().items():
+        part.network.load_weights(store.weights_file(directory, name))
+    if config.get(_DENOISER) is not None:
+        store.check_classes(config[_DENOISER], allowed=())
+        gan.caption_denoiser = CaptionDenoiser.from_config(config[_DENOISER])
+        gan.caption_denoiser.build((None, gan.embedding_dim))
+        gan.caption_denoiser.load_weights(store.weights_file(directory, _DENOISER))
+    gan.card = config["card"]
+    gan.conditioning_dropout = float(config.get("conditioning_dropout", 0.0))
+    return gan
+
+
+def _text_encoder(config: dict[str, Any], directory: Path) -> CaptionEncoder:
+    """The text encoder in a preset, or the packaged one that it names."""
+    packaged = config.get("text_encoder")
+    if packaged is not None and packaged not in PACKAGED_ENCODERS:
+        raise ValueError(f"it names a text encoder that is not in this release: {packaged!r}.")
+    source = packaged or os.path.abspath(directory / _TEXT_ENCODER)
+    if packaged is None:
+        for path in sorted((directory / _TEXT_ENCODER).glob("**/*.json")):
+            # A KerasNLP configuration may name classes of KerasNLP, and nothing else.
+            store.check_classes(names.read_json(path), allowed=("keras_hub>",))
+    encoder = TextEncoder.from_preset(source, config["sequence_length"])
+    if encoder.fingerprint != config["text_encoder_fingerprint"]:
+        made_by = f" (keras_t2i {config['versions']['keras_t2i']} has it)" if packaged else ""
+        raise ValueError(f"its text encoder is not the one that the generator was trained with{made_by}.")
+    return encoder

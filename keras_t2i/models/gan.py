@@ -1,0 +1,171 @@
+"""TextToImageGAN: a frozen text encoder, a generator and a discriminator, trained against each other by `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from keras_t2i.models.base import Part, TextToImage
+from keras_t2i.networks.base import Discriminator, Generator, Network
+from keras_t2i.objectives import losses
+from keras_t2i.objectives.adversarial import AdversarialObjective
+from keras_t2i.objectives.augmentation import CaptionAugmentation
+
+__all__ = ["TextToImageGAN"]
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class TextToImageGAN(TextToImage):
+    """A text-conditional generative adversarial network.
+
+    Batches are dictionaries with `"images"` (float32 in [-1, 1], shape `(B, H, W, 3)`) and either `"captions"`
+    (string, shape `(B,)`), which the text encoder turns into embeddings inside the graph, or `"sentence_embeddings"`
+    (float32, shape `(B, D)`), computed ahead of time.
+
+    `caption_denoiser`, a `keras_t2i.text.CaptionDenoiser` or `None`, is what prompts, but no training captions, pass.
+
+    Args:
+        text_encoder: A `keras_t2i.text.TextEncoder`, frozen; or `None` where batches hold embeddings and nothing but
+            embeddings will ever be asked for.
+        generator: A `keras_t2i.networks.Generator`.
+        discriminator: A `keras_t2i.networks.Discriminator` of the same image size.
+        embedding_dim: Length of the sentence embeddings; needed only without a text encoder.
+
+    Raises:
+        ValueError: if the image sizes differ, or if the length of the embeddings is unknown.
+    """
+
+    part_classes: ClassVar[dict[str, type[Network]]] = {"generator": Generator, "discriminator": Discriminator}
+
+    def __init__(
+        self,
+        text_encoder: Any,
+        generator: Generator,
+        discriminator: Discriminator,
+        embedding_dim: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(text_encoder, embedding_dim, **kwargs)
+        if generator.image_size != discriminator.image_size:
+            raise ValueError(
+                f"The generator makes images of {generator.image_size} pixels and the discriminator expects "
+                f"{discriminator.image_size}; build both with the same `image_size`."
+            )
+        self.generator = generator
+        self.discriminator = discriminator
+        generator.build_for(self.embedding_dim)
+        discriminator.build_for(self.embedding_dim)
+        self.ema_generator = generator.copy()
+        self.ema_generator.trainable = False
+        self.built = True
+
+    def parts(self) -> dict[str, Part]:
+        return {
+            "generator": Part(self.generator, optimizer=getattr(self, "generator_optimizer", None)),
+            "ema_generator": Part(self.ema_generator, average_of="generator"),
+            "discriminator": Part(self.discriminator, optimizer=getattr(self, "discriminator_optimizer", None)),
+        }
+
+    @property
+    def drawer(self) -> Generator:
+        return self.ema_generator
+
+    def compile(  # type: ignore[override]
+        self,
+        loss: str | losses.AdversarialLoss = "non_saturating",
+        penalty: Any = "r1",
+        generator_optimizer: keras.optimizers.Optimizer | None = None,
+        discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+        matching_weight: float = 0.5,
+        contrastive_weight: float | None = None,
+        augmentation: Callable[[Any], Any] | None = None,
+        caption_augmentation: CaptionAugmentation | None = None,
+        generator_terms: Sequence[losses.GeneratorTerm] = (),
+        ema_decay: float = 0.995,
+        metrics: Sequence[keras.metrics.Metric] = (),
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training of the weights that are trainable now: freeze or add some before.
+
+        Args:
+            loss: An adversarial loss or its name: see `keras_t2i.losses`.
+            penalty: A gradient penalty, its name, a list of either, or `None`: see `keras_t2i.penalties`.
+            generator_optimizer: Adam(6e-4, beta_1=0, beta_2=0.9) by default.
+            discriminator_optimizer: Likewise.
+            matching_weight: Share of mismatched pairs (a real image with another image's caption) among what the
+                discriminator is to reject, from 0 to 1.
+            contrastive_weight: Weight of the contrastive term (`keras_t2i.losses.contrastive`) for both networks; by
+                default 0.5 where the discriminator has a `match` method, else 0.
+            augmentation: A differentiable function applied to everything that the discriminator sees.
+            caption_augmentation: Random changes to the sentence embeddings of each step. With its `dropout`, captions
+                can be followed more closely than in training, or avoided: see `generate`.
+            generator_terms: Further terms of the generator's loss (`losses.GeneratorTerm`), for instance
+                `keras_t2i.losses.ContentStyle`.
+            ema_decay: Decay of the averaged generator, which is the one used for images, evaluation and export.
+            metrics: What `evaluate` and `fit(validation_data=...)` report beside the losses: metrics whose
+                `update_state` takes the batch and the images generated for it, as those of `keras_t2i.metrics`.
+            seed: Seed of the training latents.
+            **kwargs: Passed to `keras.Model.compile`, for instance `steps_per_execution` and `run_eagerly`.
+
+        Raises:
+            ValueError: for an unknown loss or penalty, a `matching_weight` outside [0, 1], or augmentation of captions
+                that the networks read themselves.
+        """
+        can_match = type(self.discriminator).match is not Discriminator.match
+        if contrastive_weight and not can_match:
+            raise ValueError(
+                "`contrastive_weight` needs a discriminator with a `match` method; "
+                f"{type(self.discriminator).__name__} has none. Pass 0."
+            )
+        if caption_augmentation is not None and self.generator.text_tower is not None:
+            raise ValueError("`caption_augmentation` changes sentence embeddings; these networks read token numbers.")
+        if keras.config.dtype_policy().name == "mixed_float16":
+            raise ValueError("mixed_float16 would need loss scaling for two optimizers; use mixed_bfloat16 instead.")
+        weight = contrastive_weight if contrastive_weight is not None else 0.5 * can_match
+        objective = AdversarialObjective(loss, penalty, matching_weight, weight, augmentation)
+        super().compile(optimizer=None, loss=None, **kwargs)
+        self.objective = objective
+        self.caption_augmentation = caption_augmentation
+        self.conditioning_dropout = caption_augmentation.dropout if caption_augmentation is not None else 0.0
+        self.generator_terms = list(generator_terms)
+        self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(6e-4, beta_1=0.0, beta_2=0.9)
+        self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(6e-4, beta_1=0.0, beta_2=0.9)
+        numbers = ("discriminator_loss", "generator_loss", "penalty", "caption_accuracy")
+        self._compile_step(numbers, metrics, ema_decay, seed)
+
+    def losses_of(self, batch: dict[str, Any], seed: Any, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+        images, condition = batch["images"], batch["condition"]
+        if training and self.caption_augmentation is not None:
+            changed = self.caption_augmentation(
+                condition["sentence_embeddings"], self.generator.text_mean, self.generator.text_scale
+            )
+            condition = {**condition, "sentence_embeddings": changed}
+        latents = keras.random.normal((ops.shape(images)[0], *self.generator.noise_shape), seed=seed)
+        network = self.generator if training else self.ema_generator
+        generated = network(latents, network.select(condition), training=training)
+        text = self.discriminator.select(condition)
+        verdict = self.objective(self.discriminator, images, generated, text, training)
+        if not training:
+            return {}, {**verdict._asdict(), "penalty": ops.zeros(()), "generated": generated}
+        inputs = {"images": images, "latents": latents, **condition}
+        generator_loss = verdict.generator_loss + sum(term(generated, inputs) for term in self.generator_terms)
+        step = self.discriminator_optimizer.iterations
+        penalty = self.objective.penalty(self.discriminator, step, images, generated, text)
+        numbers = {**verdict._asdict(), "generator_loss": generator_loss, "penalty": penalty}
+        return {"generator": generator_loss, "discriminator": verdict.discriminator_loss + penalty}, numbers
+
+    def state(self) -> dict[str, Any]:
+        objective = self.objective
+        held = [objective.loss, objective.penalties, objective.augmentation]
+        return {**super().state(), "state": [held, self.caption_augmentation, self.generator_terms]}
+
+    def get_config(self) -> dict[str, Any]:
+        """The two networks and what they are conditioned on; the text encoder is kept as a preset of its own."""
+        networks = {
+            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("generator", "discriminator")
+        }
+        return {"embedding_dim": self.embedding_dim, "conditioning_dropout": self.conditioning_dropout, **networks}

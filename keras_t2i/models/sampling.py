@@ -1,0 +1,91 @@
+"""Drawing with a trained generator: pixels that do not depend on how many images are asked for at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_t2i.core.pixels import rounded
+
+__all__ = ["Sampler", "prompt_embeddings"]
+
+_CHUNK = 8
+"""Rows in one call of a network: fixed, so that pixels cannot depend on the caller's batch size."""
+
+
+def _in_chunks(network: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
+    """What `network` makes of the rows of one or more arrays, float32, some at a time."""
+    results = []
+    for start in range(0, len(arrays[0]), _CHUNK):
+        chunk = [array[start : start + _CHUNK] for array in arrays]
+        missing = _CHUNK - len(chunk[0])
+        padded = [np.pad(array, ((0, missing), *((0, 0),) * (array.ndim - 1)), mode="edge") for array in chunk]
+        results.append(np.asarray(network(*map(tf.constant, padded)))[: _CHUNK - missing])
+    return np.concatenate(results)
+
+
+class Sampler:
+    """Draws uint8 images with a generator, compiled once.
+
+    Args:
+        generator: A `keras_t2i.networks.Generator`.
+    """
+
+    def __init__(self, generator: Any) -> None:
+        self.generator = generator
+        self._draw = tf.function(self.to_uint8, reduce_retracing=True)
+
+    def __call__(self, latents: np.ndarray, sentence_embeddings: np.ndarray) -> np.ndarray:
+        """Images, uint8, shape `(N, H, W, 3)`, from noise of shape `(N, Z)` and embeddings of shape `(N, D)`."""
+        return _in_chunks(self._draw, latents, sentence_embeddings)
+
+    def to_uint8(self, latents: tf.Tensor, sentence_embeddings: tf.Tensor) -> tf.Tensor:
+        """The same inside a graph, from tensors, in one call of the generator."""
+        images = self.generator(latents, sentence_embeddings, training=False)
+        return rounded(images)
+
+
+def prompt_embeddings(
+    gan: Any, prompts: Sequence[str], guidance: float = 1.0, negative_prompt: str | None = None
+) -> np.ndarray:
+    """Sentence embeddings of prompts, moved away from no caption, or from a negative prompt, as far as is asked.
+
+    Reference:
+        Classifier-Free Diffusion Guidance (Ho and Salimans, 2022), arXiv:2207.12598. Differs: there a model's outputs
+        are extrapolated at every step of sampling; here its input is, once.
+
+    Args:
+        gan: A `TextToImageGAN`.
+        prompts: Captions.
+        guidance: 0 stays at the negative prompt, or at the mean of all captions where there is none; 1 arrives at the
+            prompt; more goes beyond.
+        negative_prompt: What to move away from, or `None`.
+
+    Returns:
+        float32, shape `(len(prompts), D)`.
+
+    Raises:
+        ValueError: without a text encoder, or where guidance is asked of a model trained without dropped captions.
+    """
+    if gan.text_encoder is None:
+        raise ValueError("This model has no `text_encoder`; use `generate_from_embeddings`.")
+
+    def read(captions: Sequence[str]) -> np.ndarray:
+        embeddings = gan.text_encoder.encode(captions)
+        return embeddings if gan.caption_denoiser is None else _in_chunks(gan.caption_denoiser, embeddings)
+
+    embeddings = read(prompts)
+    if guidance == 1.0 and negative_prompt is None:
+        return embeddings
+    if not gan.conditioning_dropout:
+        raise ValueError(
+            "`guidance` and `negative_prompt` need a model that was trained with captions dropped at random, and this "
+            "one was not: train with `CaptionAugmentation(dropout=0.1)` (--caption-dropout), or leave them out."
+        )
+    start = np.asarray(gan.drawer.text_mean)
+    if negative_prompt is not None:
+        start = read([negative_prompt])
+    return (start + guidance * (embeddings - start)).astype(np.float32)

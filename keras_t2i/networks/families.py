@@ -1,0 +1,56 @@
+"""The table of network families: what is built, and the recipe that its authors, or our measurements, give it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from keras_t2i.core.tables import Table
+
+__all__ = ["FAMILIES", "Family"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A generator, a discriminator and how they are trained.
+
+    Args:
+        generator: Called with `image_size` and `vocabulary_size`.
+        discriminator: Called with the same.
+        loss: Adversarial loss, by its name in `keras_t2i.objectives.LOSSES`.
+        penalty: Gradient penalty, by its name in `keras_t2i.objectives.PENALTIES`, or `None`.
+        learning_rates: Adam's, of generator and discriminator.
+        betas: Adam's beta_1 and beta_2.
+        reference: Where the family comes from.
+        label: What tables and charts call it.
+        description: One or two sentences: what is particular about it.
+        tiny: Called with an image size, it returns settings of generator and discriminator with which they have a few
+            thousand weights: what tests build.
+    """
+
+    generator: Callable[..., Any]
+    discriminator: Callable[..., Any]
+    loss: str
+    penalty: str | None
+    learning_rates: tuple[float, float]
+    betas: tuple[float, float]
+    reference: str
+    label: str
+    description: str
+    tiny: Callable[[int], tuple[dict[str, Any], dict[str, Any]]]
+
+
+FAMILIES: Table[Family] = Table(
+    "family",
+    {
+        "compact": "keras_t2i.networks.compact:COMPACT",
+        "df_gan": "keras_t2i.networks.df_gan:DF_GAN",
+        "dcgan": "keras_t2i.networks.dcgan:DCGAN",
+        "self_attention": "keras_t2i.networks.dcgan:SELF_ATTENTION",
+        "wgan_gp": "keras_t2i.networks.dcgan:WGAN_GP",
+        "projected": "keras_t2i.networks.projected:PROJECTED",
+        "mlp": "keras_t2i.networks.mlp:MLP",
+    },
+)
+"""Every family. One of your own is a `Family`, or where to find it: `FAMILIES["mine"] = "my_package.networks:MINE"`."""

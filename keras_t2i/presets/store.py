@@ -1,0 +1,103 @@
+"""The parts of a preset, written whole, and what may be built of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_t2i.core.files import CHECKSUMS, write_checksums, written_atomically
+from keras_t2i.networks.families import FAMILIES
+from keras_t2i.presets.card import model_card
+from keras_t2i.presets.half import halve_weights
+from keras_t2i.presets.names import CONFIG
+
+__all__ = ["check_classes", "network_class", "weights_file", "write"]
+
+_CARD = "README.md"
+
+
+def write(
+    directory: str | os.PathLike[str],
+    config: Mapping[str, Any],
+    weights: Mapping[str, Any],
+    dtype: str | None = None,
+    further: Callable[[Path], None] | None = None,
+) -> None:
+    """Writes a preset: configuration, weights, a model card and a checksum of each file.
+
+    Args:
+        directory: Where to; an older preset there is replaced at once, in the end.
+        config: What JSON can hold; its `card` is what a reader should know.
+        weights: What has a `save_weights`, by the name of its part.
+        dtype: `"float16"` for half the size; the loaded model computes in float32 all the same. By default the
+            weights are kept as they are, to the bit.
+        further: Called with the directory before it takes its place, to put more into it.
+
+    Raises:
+        ValueError: if other files are in the way, or the weights do not fit the `dtype`.
+        OSError: if it cannot be written.
+    """
+    if dtype not in (None, "float16"):
+        raise ValueError(
+            f"Presets hold weights as they are, or in float16; got dtype {dtype!r}. Pass 'float16' or None."
+        )
+    with written_atomically(directory, marker=CHECKSUMS) as folder:
+        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        for name, part in weights.items():
+            file = weights_file(folder, name)
+            part.save_weights(file)
+            if dtype is not None:
+                halve_weights(file)
+        (folder / _CARD).write_text(model_card(Path(os.path.abspath(directory)).name, config), encoding="utf-8")
+        if further is not None:
+            further(folder)
+        write_checksums(folder)
+
+
+def weights_file(directory: Path, part: str) -> Path:
+    """Where the weights of a part are."""
+    return directory / f"{part}.weights.h5"
+
+
+def network_class(config: Any, base: type[keras.Model]) -> type[Any]:
+    """The class of a serialised network: one registered in Keras, whose configuration holds plain values alone.
+
+    Raises:
+        ValueError: if it is another.
+    """
+    list(FAMILIES.values())  # Imports every network there is a name for, and so registers it.
+    name = str(config["registered_name"])
+    found = keras.saving.get_registered_object(name)
+    if not (isinstance(found, type) and issubclass(found, base) and found.__name__ == config["class_name"]):
+        raise ValueError(
+            f"{config['class_name']!r} is not a {base.__name__.lower()} that is known here: import the module that "
+            "registers it first."
+        )
+    check_classes(config["config"], allowed=())
+    return found
+
+
+def check_classes(config: Any, allowed: tuple[str, ...]) -> None:
+    """Refuses serialised objects other than dtype policies and classes registered under `allowed`.
+
+    Keras would import what a configuration names, and tells functions, lambdas and tensors by `class_name` alone.
+
+    Raises:
+        ValueError: if there is one.
+    """
+    values = config if isinstance(config, list) else []
+    if isinstance(config, dict):
+        values = list(config.values())
+        if "class_name" in config:
+            name = str(config.get("registered_name"))
+            found = keras.saving.get_registered_object(name) if name.startswith(allowed) else None
+            registered = isinstance(found, type) and found.__name__ == config["class_name"]
+            if not registered and (config.get("module"), config["class_name"]) != ("keras", "DTypePolicy"):
+                raise ValueError(f"the class {config['class_name']!r} in it is not one that a preset may hold.")
+    for value in values:
+        check_classes(value, allowed)

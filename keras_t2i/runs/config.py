@@ -1,0 +1,263 @@
+"""What describes a run, in plain values. Each option is described here once: commands, comparisons and pages read it.
+
+Nothing heavy is imported, so that `keras-t2i --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from keras_t2i.core import specs
+from keras_t2i.core.tables import Table
+from keras_t2i.data.names import RENDERED, TFDS
+from keras_t2i.networks.families import FAMILIES
+from keras_t2i.objectives import LOSSES, PENALTIES
+from keras_t2i.presets.names import is_name
+from keras_t2i.transfer.strategies import STRATEGIES
+
+__all__ = ["NONE", "Option", "RunConfig", "options_of"]
+
+NONE = "none"
+_ENCODERS = (NONE, "from_scratch", "caption_mini_en")
+_FEATURES = ("mobilenet_v2",)
+_ALL = ("train", "finetune", "compare")
+
+
+@dataclass(frozen=True)
+class Option:
+    """What an option is for people: on the command line and on pages.
+
+    Args:
+        help: In a sentence or two; `{names}` stands for the names in `table`.
+        panel: The heading that help shows it under.
+        commands: The commands that take it.
+        table: What its value is a name in, if it is one.
+        limits: The least and the greatest number, `None` for either where there is none.
+        varies: Whether a variant of a method of `compare` may change it.
+    """
+
+    help: str
+    panel: str = "Training"
+    commands: tuple[str, ...] = _ALL
+    table: Table[Any] | None = None
+    limits: tuple[float | None, float | None] = (None, None)
+    varies: bool = False
+
+    def text(self) -> str:
+        """Its help, with the names there are."""
+        return self.help.replace("{names}", ", ".join(self.table or ()))
+
+
+def _option(default: Any, help: str, **described: Any) -> Any:
+    return field(default=default, metadata={"option": Option(help, **described)})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What describes a run, in plain values; kept as `config.json` in its directory.
+
+    Folders are kept as absolute paths, so that the run can be used from any working directory. `options_of` lists
+    what the fields are and which command takes them; beside what is said there:
+
+    Args:
+        data: `"shapes"` or `"faces"`, which are rendered, anew each time, or, as `"faces:300"`, that many images that
+            never change; a folder of captioned images; or `"tfds:"` and the name of a TensorFlow dataset.
+        strategy: How to transfer from `start_from`, see `keras_t2i.transfer.STRATEGIES`; networks and text encoder are
+            then its own. `None` to train everything, from weights that any networks of that form may have.
+        augment: `None` for what suits the data: augmented where a strategy has fewer than 1,000 training images.
+        batch_size: `None` for what suits the data: 8 where a strategy has fewer than 1,000 training images, else 32.
+    """
+
+    data: str
+    family: str = _option(
+        "compact", "Networks: {names}.", panel="Model", commands=("train",), table=FAMILIES, varies=True
+    )
+    image_size: int = _option(
+        64, "Height and width in pixels: 32, 64, 128 or 256.", panel="Model", commands=("train", "compare")
+    )
+    text_encoder: str = _option(
+        "caption_mini_en",
+        "KerasNLP preset: a name or a directory. The default is in the package. Or **from_scratch**: the networks "
+        "learn to read by themselves; or **none**: images without captions.",
+        panel="Model",
+        commands=("train", "compare"),
+        varies=True,
+    )
+    batch_size: int | None = _option(
+        None,
+        "Images in a batch. Default: 32; 8 where **finetune** has fewer than 1,000 training images.",
+        limits=(1, None),
+        varies=True,
+    )
+    loss: str | None = _option(
+        None,
+        "Adversarial loss: {names}. Default: the family's.",
+        commands=("train", "compare"),
+        table=LOSSES,
+        varies=True,
+    )
+    penalty: str | None = _option(
+        None,
+        "Gradient penalty: {names}, some joined by +, or none. Default: the family's.",
+        commands=("train", "compare"),
+        table=PENALTIES,
+        varies=True,
+    )
+    augment: bool | None = _option(
+        None,
+        "Differentiable augmentation, for a few thousand images. Default: where **finetune** has fewer than 1,000 "
+        "training images.",
+        varies=True,
+    )
+    caption_noise: float | None = _option(
+        None,
+        "Noise on caption embeddings, in units of their spread: other words for the same are understood.",
+        commands=("train", "compare"),
+        limits=(0, None),
+        varies=True,
+    )
+    caption_dropout: float | None = _option(
+        None,
+        "Share of captions left out: what guidance needs.",
+        commands=("train", "compare"),
+        limits=(0, 0.9),
+        varies=True,
+    )
+    flip: bool = _option(False, "Mirror half of the images; not where captions name sides.", panel="Data")
+    caption_column: str | None = _option(
+        None, "Column of captions in a folder's table. Default: text, caption or captions.", panel="Data"
+    )
+    caption_template: str = _option("a photo of a {label}", "Caption of TFDS images with labels only.", panel="Data")
+    max_skipped_share: float = _option(
+        0.05, "Share of unusable rows above which training is refused.", panel="Data", limits=(0, 1)
+    )
+    mixed_precision: bool = _option(False, "Compute in bfloat16.", commands=("train", "compare"), varies=True)
+    start_from: str | None = _option(
+        None, "Preset or run with the same networks, to begin with its weights.", panel="Model", commands=("train",)
+    )
+    strategy: str | None = _option(
+        None,
+        "A name above, with settings after colons: lora:rank=8, freeze:early_blocks=2. Default: full.",
+        panel="Model",
+        commands=("finetune",),
+        table=STRATEGIES,
+        varies=True,
+    )
+    source_data: str | None = _option(
+        None,
+        "What MODEL was trained on, for strategies that need it. Default: what its card says.",
+        panel="Data",
+        commands=("finetune",),
+    )
+    learning_rate_scale: float | None = _option(
+        None,
+        "Factor on the family's learning rates. Default: 1.",
+        commands=("finetune",),
+        limits=(1e-6, None),
+        varies=True,
+    )
+    content_features: str | None = _option(
+        None,
+        "Draw images towards the real ones of their captions, by content and style, in these image features: "
+        "mobilenet_v2, or a file of weights.",
+        commands=("train", "compare"),
+    )
+    frozen_features: str | None = _option(
+        None,
+        "File of MobileNetV2 weights for the family projected. Default: those of Keras.",
+        panel="Model",
+        commands=("train", "compare"),
+    )
+    reconstruction: float | None = _option(
+        None,
+        "Weight of the difference in pixels to the caption's own image, where it has just one.",
+        commands=("train", "compare"),
+        limits=(0, None),
+        varies=True,
+    )
+    seed: int = _option(0, "Seed of weights, order and noise.", commands=("train", "finetune"), limits=(0, 2**31 - 1))
+
+    def __post_init__(self) -> None:
+        for name, is_known in _KNOWN.items():
+            value = getattr(self, name)
+            if value is not None and not is_known(value) and os.path.exists(value):
+                object.__setattr__(self, name, os.path.abspath(value))
+
+    @classmethod
+    def read(cls, run_dir: Path) -> RunConfig:
+        """Reads the configuration of a run.
+
+        Raises:
+            ValueError: if the directory is not a run that `keras_t2i.runs.train` has made.
+        """
+        file = run_dir / "config.json"
+        if not file.is_file():
+            raise ValueError(f"{run_dir} is not a run: it has no config.json. Pass a directory made by 'train'.")
+        try:
+            saved = json.loads(file.read_text(encoding="utf-8"))
+            # A run made before an option was there has its default.
+            return cls(**{f.name: saved[f.name] for f in fields(cls) if f.name in saved or f.name == "data"})
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{file} is not the configuration of a run made by 'train' ({error!r}).") from error
+
+    @property
+    def domain(self) -> str:
+        """`data` without the number of images: what a judge made for these images is found by."""
+        name, count = specs.split(self.data)
+        return name if name in RENDERED and count else self.data
+
+    @property
+    def num_rendered(self) -> int | None:
+        """How many images are rendered once, or `None` where they are rendered anew each time.
+
+        Raises:
+            ValueError: if what follows the colon is no number.
+        """
+        if self.data == self.domain:
+            return None
+        count = specs.split(self.data)[1]
+        if not count.isdecimal():
+            raise ValueError(
+                f"A number of images is expected after the colon, as in '{self.domain}:300'; got {count!r}."
+            )
+        return int(count)
+
+    def arguments(self, command: str) -> list[str]:
+        """The options of a command that say what differs from the defaults, as the command line takes them.
+
+        Folders and files are named without the path to them: what is told is shared.
+        """
+        told: list[str] = []
+        for name, (default, option) in options_of(command).items():
+            value = getattr(self, name)
+            if value == default or option is None:
+                continue
+            flag = f"--{name.replace('_', '-')}"
+            if isinstance(value, bool):
+                told.append(flag if value else f"--no-{flag[2:]}")
+            else:
+                shown = os.path.basename(value) if isinstance(value, str) and os.path.isabs(value) else str(value)
+                told += [flag, shown]
+        return told
+
+
+def options_of(command: str | None = None) -> Mapping[str, tuple[Any, Option]]:
+    """The fields of `RunConfig` that a command takes, all of them for `None`: their defaults and descriptions."""
+    found = {f.name: (f.default, f.metadata["option"]) for f in fields(RunConfig) if "option" in f.metadata}
+    return {name: pair for name, pair in found.items() if command is None or command in pair[1].commands}
+
+
+_KNOWN: Mapping[str, Any] = {
+    "data": lambda value: specs.split(value)[0] in (*RENDERED, TFDS),
+    "source_data": lambda value: specs.split(value)[0] in (*RENDERED, TFDS),
+    "text_encoder": _ENCODERS.__contains__,
+    "start_from": is_name,
+    "content_features": _FEATURES.__contains__,
+    "frozen_features": _FEATURES.__contains__,
+}
+"""Fields that may be paths, and whether a value means something whatever the working directory holds."""

@@ -1,0 +1,220 @@
+"""From a configuration to what is trained: data, model and plan, each loaded and built once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_t2i import data
+from keras_t2i.core import specs
+from keras_t2i.core.cache import cache_directory
+from keras_t2i.data import RENDERED, CaptionedImages
+from keras_t2i.data.names import TFDS
+from keras_t2i.image_features import ImageFeatures
+from keras_t2i.models import TextToImageGAN, build_gan, compile_gan, family_of, files
+from keras_t2i.objectives import losses
+from keras_t2i.objectives.augmentation import CaptionAugmentation, DiffAugment
+from keras_t2i.presets import names
+from keras_t2i.runs.config import NONE, RunConfig
+from keras_t2i.text import CachedTextEncoder, TextEncoder
+from keras_t2i.transfer import Plan, strategies
+
+__all__ = ["Prepared", "build", "card", "dataset", "finetuning", "prepare"]
+
+_FEW_IMAGES = 1000
+"""Below so many images, fine-tuning augments them unless told not to: the discriminator would learn them by heart."""
+_BATCH, _SMALL_BATCH = 32, 8
+"""Images in a batch; the second of fine-tuning on few images, as `examples/benchmarks/` measured it."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is ready to train.
+
+    Args:
+        config: The configuration, with what it left to the data filled in.
+        model: Compiled; captions embedded once, weights taken over, text centered.
+        data: Encoded.
+        plan: What a strategy leaves to be trained; `None` where everything is, from the start.
+    """
+
+    config: RunConfig
+    model: TextToImageGAN
+    data: CaptionedImages
+    plan: Plan | None = None
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Builds the model and reads the data of a run, ready to train.
+
+    Raises:
+        ValueError: if the model or the data cannot be had, or do not go together.
+        OSError: if something cannot be read.
+    """
+    if config.mixed_precision:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    # First: a mistyped name should not wait for a large folder to be decoded.
+    model = build(config) if config.strategy is None else _trained(config)
+    if config.strategy is None and config.start_from is not None:
+        files.initialize(model, config.start_from)
+    images = dataset(config)
+    config = _fitted(config, images)
+    encoder = CachedTextEncoder(model.text_encoder, cache_directory() / "embeddings")
+    images = replace(images, batch_size=config.batch_size or _BATCH).encode(encoder)
+    assert images.train_split.embeddings is not None  # `encode` has just set them.
+    model.adapt(images.train_split.embeddings)
+    if config.strategy is None:
+        return Prepared(config, model, images)
+    source = _source(config, encoder) if strategies.needs_source(config.strategy) else None
+    embeddings = None if source is None else source.train_split.embeddings
+    plan = strategies.apply(config.strategy, model, embeddings)
+    compile_gan(model, config.family, **_recipe(config, plan.terms))
+    return Prepared(config, model, strategies.mixed(config.strategy, images, source), plan)
+
+
+def dataset(config: RunConfig) -> CaptionedImages:
+    """The captioned images of a run, not yet encoded.
+
+    Raises:
+        ValueError: if they cannot be read, or mirrored.
+        OSError: likewise.
+    """
+    common: dict[str, Any] = {"image_size": config.image_size, "seed": config.seed}
+    common["batch_size"] = config.batch_size or _BATCH
+    if config.domain in RENDERED:
+        domain = RENDERED[config.domain]
+        if config.flip and domain.names_sides:
+            raise ValueError(
+                f"{config.domain.capitalize()} cannot be mirrored, because their captions name sides: leave `flip` out."
+            )
+        flipped = {} if domain.names_sides else {"horizontal_flip": config.flip}
+        return domain.load(num_images=config.num_rendered, **flipped, **common)
+    common |= {"horizontal_flip": config.flip, "max_skipped_share": config.max_skipped_share}
+    kind, name = specs.split(config.data)
+    if kind == TFDS:
+        return data.from_tfds(name, caption_template=config.caption_template, **common)
+    captions = config.text_encoder != NONE
+    return data.from_folder(config.data, caption_column=config.caption_column, captions=captions, **common)
+
+
+def build(config: RunConfig) -> TextToImageGAN:
+    """A new model, compiled with its family's recipe."""
+    model = build_gan(config.family, TextEncoder.from_preset(config.text_encoder), config.image_size, **_recipe(config))
+    needs_weights = getattr(model.discriminator, "initialize_backbone", None)
+    if needs_weights is not None and config.start_from is None:
+        needs_weights(ImageFeatures.from_preset(config.frozen_features or "mobilenet_v2").network.get_weights())
+    model.card = card(config)
+    return model
+
+
+def finetuning(start_from: str, data: str, strategy: str = "full", **options: Any) -> RunConfig:
+    """The configuration of a run that fine-tunes a trained model.
+
+    Family, image size and text encoder are the model's, as its preset describes it; nothing is built. `source_data` is,
+    where the strategy needs some and none is given, what its run, or its card, says it was trained on.
+
+    Args:
+        start_from: A preset or a run.
+        data: What to train on.
+        strategy: See `keras_t2i.transfer.strategies.parse`.
+        **options: Further fields of `RunConfig`.
+
+    Raises:
+        ValueError: if the model cannot be read, there is no such strategy, or nothing says what the model was trained
+            on.
+    """
+    needs_source = strategies.needs_source(strategy)  # First: a mistyped name should not wait for anything.
+    described = names.read_config(names.resolve(start_from))
+    source_data = options.pop("source_data", None) or _trained_on(Path(start_from), described["card"])
+    if needs_source and not source_data:
+        raise ValueError(
+            f"The strategy {strategy!r} needs the data that {start_from} was trained on, and its card names none: "
+            "pass the source's data."
+        )
+    return RunConfig(
+        data,
+        family=family_of(described),
+        image_size=described["generator"]["config"]["image_size"],
+        text_encoder=files.encoder_name(start_from),
+        start_from=start_from,
+        strategy=strategy,
+        source_data=source_data if needs_source else None,
+        **options,
+    )
+
+
+def card(config: RunConfig, source: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a preset of the run says of it; of the source's card, to whom thanks are due and what is allowed.
+
+    Presets are shared: folders are named without the path to them.
+    """
+    told = {"family": config.family, "data": config.data, "start_from": config.start_from, "strategy": config.strategy}
+    kept = {name: source[name] for name in ("license", "credit") if source is not None and name in source}
+    return {**kept, **{name: _without_path(value) for name, value in told.items() if value is not None}}
+
+
+def _without_path(value: str) -> str:
+    return Path(value).name if Path(value).is_absolute() else value
+
+
+def _fitted(config: RunConfig, images: CaptionedImages) -> RunConfig:
+    """The same with what suits these images where the configuration leaves it open."""
+    few = config.strategy is not None and images.train_split.num_images < _FEW_IMAGES
+    augment = few if config.augment is None else config.augment
+    batch_size = config.batch_size or (_SMALL_BATCH if few else _BATCH)
+    return replace(config, augment=augment, batch_size=batch_size)
+
+
+def _trained_on(source: Path, about: Mapping[str, Any]) -> str | None:
+    """The data of a run, or of a preset where its card names data that are the same everywhere."""
+    if (source / names.RUN_PRESET).is_dir():
+        return RunConfig.read(source).data
+    found = str(about.get("data", ""))
+    return found if specs.split(found)[0] in (*RENDERED, TFDS) else None
+
+
+def _trained(config: RunConfig) -> TextToImageGAN:
+    """The model that a strategy starts from, with its text encoder, not yet compiled."""
+    strategies.parse(str(config.strategy))
+    if config.start_from is None:
+        raise ValueError(f"The strategy {config.strategy!r} needs a trained model: say which to start from.")
+    keras.utils.set_random_seed(config.seed)
+    model = TextToImageGAN.from_preset(config.start_from)
+    if model.text_encoder is None:
+        raise ValueError(f"{config.start_from} has no text encoder, so that captions cannot be embedded for it.")
+    if model.image_size != config.image_size:
+        raise ValueError(f"{config.start_from} draws {model.image_size} pixels; {config.image_size} were asked for.")
+    model.card = card(config, model.card)
+    return model
+
+
+def _source(config: RunConfig, encoder: CachedTextEncoder) -> CaptionedImages:
+    """What the model of a strategy was trained on, encoded."""
+    if config.source_data is None:
+        raise ValueError(f"The strategy {config.strategy!r} needs `source_data`: what the model was trained on.")
+    return dataset(replace(config, data=config.source_data, flip=False, caption_column=None)).encode(encoder)
+
+
+def _recipe(config: RunConfig, terms: Sequence[Any] = ()) -> dict[str, Any]:
+    """What `keras_t2i.models.compile_gan` is told beside the model and its family."""
+    captions = None
+    if config.caption_dropout or config.caption_noise:
+        captions = CaptionAugmentation(config.caption_dropout or 0.0, config.caption_noise or 0.0, seed=config.seed)
+    if config.reconstruction:
+        terms = [*terms, losses.Reconstruction(config.reconstruction)]
+    if config.content_features is not None:
+        features = ImageFeatures.from_preset(config.content_features, image_size=config.image_size)
+        terms = [*terms, losses.ContentStyle(features)]
+    return {
+        "loss": config.loss,
+        "penalty": {None: "default", NONE: None}.get(config.penalty, specs.join(str(config.penalty))),
+        "learning_rate_scale": config.learning_rate_scale or 1.0,
+        "augmentation": DiffAugment() if config.augment else None,
+        "caption_augmentation": captions,
+        "generator_terms": terms,
+        "seed": config.seed,
+    }

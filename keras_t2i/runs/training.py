@@ -1,0 +1,105 @@
+"""Training, from a configuration to a run directory.
+
+Nothing heavy is imported before a function needs it, so that `keras-t2i --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from keras_t2i.runs.config import RunConfig
+
+__all__ = ["finetune", "train"]
+
+
+def train(
+    config: RunConfig,
+    run_dir: Path,
+    *,
+    minutes: float | None = None,
+    epochs: int | None = None,
+    tensorboard: bool = False,
+    verbose: int | str = "auto",
+) -> dict[str, Any]:
+    """Trains a model, or goes on training it, with embeddings computed once: see `keras_t2i.training.train`.
+
+    With a strategy to transfer, a table of what is trained goes to stderr first.
+
+    Returns:
+        `steps` and `minutes` so far, the number of `skipped_rows`, and where `run`, `grids` and `preset` are; with LoRA
+        the `adapters` too.
+
+    Raises:
+        ValueError: for a configuration that cannot be trained.
+        OSError: if the directory cannot be written.
+    """
+    from keras_t2i import training
+    from keras_t2i.runs.prepare import prepare
+    from keras_t2i.transfer import strategies
+
+    training.make_deterministic()
+    prepared = prepare(config)
+    if prepared.plan is not None:
+        print(prepared.plan.summary(), file=sys.stderr, flush=True)
+    state = training.train(
+        prepared.model,
+        prepared.data,
+        run_dir,
+        epochs=epochs,
+        minutes=minutes,
+        config=asdict(prepared.config),
+        tensorboard=tensorboard,
+        verbose=verbose,
+    )
+    result = {
+        "run": str(run_dir),
+        "steps": state.step,
+        "minutes": round(state.seconds / 60, 2),
+        "skipped_rows": len(prepared.data.skipped),
+        "grids": str(run_dir / "grids"),
+        "preset": str(run_dir / "preset"),
+    }
+    if config.strategy is not None:
+        result |= strategies.kept(config.strategy, prepared.model, run_dir)
+    return result
+
+
+def finetune(
+    start_from: str,
+    data: str,
+    run_dir: Path,
+    strategy: str = "full",
+    *,
+    minutes: float | None = None,
+    epochs: int | None = None,
+    tensorboard: bool = False,
+    verbose: int | str = "auto",
+    **options: Any,
+) -> dict[str, Any]:
+    """Fine-tunes a trained model on other images: `train` with the configuration that `finetuning` makes.
+
+    Args:
+        start_from: A preset or a run: see `keras_t2i.presets.resolve`.
+        data: What to train on, see `RunConfig`.
+        run_dir: The run directory; a run in it is resumed.
+        strategy: What is trained, and how: see `keras_t2i.transfer.strategies.parse`.
+        minutes: Minutes to train, over all starts.
+        epochs: Epochs to train, likewise.
+        tensorboard: As for `train`.
+        verbose: As for `train`.
+        **options: Further fields of `RunConfig`.
+
+    Returns:
+        As `train`.
+
+    Raises:
+        ValueError: for a configuration that cannot be trained.
+        OSError: if the directory cannot be written.
+    """
+    from keras_t2i.runs.prepare import finetuning
+
+    config = finetuning(start_from, data, strategy, **options)
+    return train(config, run_dir, minutes=minutes, epochs=epochs, tensorboard=tensorboard, verbose=verbose)

@@ -1,0 +1,83 @@
+"""What a trained model can be asked, each a command: captions in, pictures out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_t2i.core.tables import Table, load
+
+__all__ = ["TASKS", "Setting", "Task"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An option of a task.
+
+    Args:
+        default: Its value where it is left out; the type of it is what the command line reads, unless `type` says so.
+        help: In a sentence.
+        least: The least number, or `None`.
+        flags: Its names on the command line, where they are not made of its own.
+        type: What its values are.
+    """
+
+    default: Any
+    help: str
+    least: float | None = None
+    flags: tuple[str, ...] = ()
+    type: Any = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something that a trained model can be asked.
+
+    Args:
+        run: A function of `model`, `captions` and `output`, and of the settings by name, that writes files into the
+            directory `output` and returns what JSON can hold; or where to find it, as `"package.module:name"`.
+        help: What the command line says of it, in Markdown: first a line, then an empty one, then the rest.
+        settings: Its options by name.
+    """
+
+    run: Callable[..., dict[str, Any]] | str
+    help: str
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Runs it."""
+        function = load(self.run) if isinstance(self.run, str) else self.run
+        return function(*args, **kwargs)
+
+
+TASKS: Table[Task] = Table(
+    "task",
+    {
+        "generate": Task(
+            "keras_t2i.tasks.drawing:generate",
+            """Draw captions with a trained model: one PNG an image, and a grid of all.
+
+    An image depends on its caption, its number and the seed alone. MODEL may also be a LiteRT bundle: what a phone
+    would draw.
+
+    `keras-t2i generate runs/shapes "a large red star" "a small blue ring" -n 4 --seed 1 -o pictures`
+    """,
+            {
+                "num_images": Setting(4, "Images of each caption.", 1, ("--num-images", "-n")),
+                "seed": Setting(0, "Seed of the noise.", 0),
+                "truncation": Setting(1.0, "Factor on the noise: 1 for full variety, less for more typical images.", 0),
+                "guidance": Setting(
+                    1.0, "How far to go towards the caption: 1 arrives, more goes beyond (--caption-dropout).", 0
+                ),
+                "negative_prompt": Setting(
+                    None, "What to go away from, with a guidance above 1, in place of no caption.", type=str | None
+                ),
+                "record_prompts": Setting(
+                    True, "Whether PNG files hold their captions.", flags=("--record-prompts/--no-record-prompts",)
+                ),
+            },
+        ),
+    },
+)
+"""Every task by name: each is a command of `keras-t2i`."""

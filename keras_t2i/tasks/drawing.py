@@ -1,0 +1,85 @@
+"""Drawing captions: PNG files that say what drew them, and a grid of all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+__all__ = ["generate"]
+
+
+def generate(
+    model: Path,
+    captions: Sequence[str],
+    output: Path,
+    num_images: int = 4,
+    seed: int = 0,
+    truncation: float = 1.0,
+    guidance: float = 1.0,
+    negative_prompt: str | None = None,
+    record_prompts: bool = True,
+) -> dict[str, Any]:
+    """Draws captions with a trained model, one PNG an image, and a grid of all; written all or none.
+
+    Each file says what drew it, from what: see `keras_t2i.core.provenance`.
+
+    Args:
+        model: A run, a preset or its name, or a LiteRT bundle, which is drawn with by its own interpreter.
+        captions: What to draw.
+        output: The directory to write to.
+        num_images: Images of each caption.
+        seed: Seed of the noise.
+        truncation: Factor on the noise.
+        guidance: See `TextToImageGAN.generate`; not with a bundle.
+        negative_prompt: Likewise.
+        record_prompts: Whether the files hold their captions.
+
+    Returns:
+        Where the `images`, in order, and the `grid` are.
+
+    Raises:
+        ValueError: for a text that is no caption, a factor that is no truncation, or if `model` is no model.
+        OSError: if the files cannot be written.
+    """
+    from keras_t2i.core.provenance import png, provenance
+    from keras_t2i.data.rows import caption_problem
+    from keras_t2i.training import draw_grid
+
+    for number, caption in enumerate(captions, start=1):
+        if problem := caption_problem(caption):
+            raise ValueError(f"Caption {number} cannot be drawn: {problem}.")
+    fingerprint, draw = _drawer(model, guidance, negative_prompt)
+    images = draw(captions, num_images, seed, truncation)
+    pictures = {}
+    for number, image in enumerate(images):
+        recorded = captions[number // num_images] if record_prompts else None
+        name = f"{number // num_images:02d}-{number % num_images:02d}.png"
+        pictures[name] = png(image, provenance(fingerprint, recorded, seed, number, truncation))
+    names = list(pictures)
+    grid = draw_grid(images.reshape(len(captions), num_images, *images.shape[1:]), captions)
+    pictures["grid.png"] = png(grid, provenance(fingerprint, None, seed, 0, truncation))
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output, prefix=".generate-") as beside:
+        for name, content in pictures.items():
+            (Path(beside) / name).write_bytes(content)
+        for name in pictures:
+            os.replace(Path(beside) / name, output / name)
+    return {"images": [str(output / name) for name in names], "grid": str(output / "grid.png")}
+
+
+def _drawer(model: Path, guidance: float, negative_prompt: str | None) -> tuple[str, Callable[..., Any]]:
+    """The fingerprint of a model and what draws with it."""
+    from keras_t2i.export.litert_runner import BUNDLE, LiteRTBundle
+    from keras_t2i.models import TextToImageGAN
+
+    if (Path(model) / BUNDLE).is_file():
+        if guidance != 1.0 or negative_prompt is not None:
+            raise ValueError("A LiteRT bundle knows no guidance and no negative prompt; draw with the run or preset.")
+        bundle = LiteRTBundle(model)
+        return bundle.fingerprint, bundle.generate
+    gan = TextToImageGAN.from_preset(model)
+    return gan.fingerprint(), partial(gan.generate, guidance=guidance, negative_prompt=negative_prompt)

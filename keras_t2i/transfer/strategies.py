@@ -1,0 +1,189 @@
+"""Ways to transfer, chosen by name: what the strategy of a run means.
+
+Nothing heavy is imported before a strategy is used, so that `keras-t2i --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from keras_t2i.core import specs
+from keras_t2i.core.tables import Table, load
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from keras_t2i.data import CaptionedImages
+    from keras_t2i.models import TextToImage
+    from keras_t2i.transfer.mixing import MixedImages
+    from keras_t2i.transfer.plan import Plan
+
+__all__ = ["STRATEGIES", "Strategy", "apply", "mixed", "needs_source", "parse"]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A way to transfer.
+
+    Args:
+        apply: A function of a model with trained weights, not yet compiled, and options, that freezes or adds weights
+            and returns a `keras_t2i.transfer.Plan`; or where to find it, as `"package.module:name"`. With `source`, the
+            embeddings of the source's captions come second.
+        label: What tables and charts call it.
+        description: What it trains and when to choose it, in a line; the command line shows it.
+        reference: Where it comes from.
+        options: What can be set of it, with what reads the text of each; a `tuple` is written with commas.
+        source: Whether it needs the captions of the data that the model was trained on.
+        mix: What it makes of the new images and the source's, with the options; or where to find it. It needs the
+            source's data. `None` where it trains on the new ones alone.
+        keeps: What is kept beside the preset in the end: a function of the model and the run's directory that returns
+            the file it has written, or where to find it.
+    """
+
+    apply: Callable[..., Plan] | str
+    label: str
+    description: str
+    reference: str
+    options: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
+    source: bool = False
+    mix: Callable[..., MixedImages] | str | None = None
+    keeps: Callable[..., Any] | str | None = None
+
+
+def _ways(module: str) -> str:
+    return f"keras_t2i.transfer.{module}"
+
+
+STRATEGIES: Table[Strategy] = Table(
+    "strategy",
+    {
+        "full": Strategy(
+            _ways("freezing:full"),
+            "Fine-tuned whole",
+            "Both networks whole: learns most, and overfits first.",
+            "Wang et al. 2018, arXiv:1805.01677",
+        ),
+        "freeze": Strategy(
+            _ways("freezing:freeze"),
+            "Layers frozen",
+            "All but some layers: early_blocks=2 or late_blocks=1 of the generator, or by name, generator=text,block_0 "
+            "and discriminator=stem.",
+            "Zhao et al. 2020, arXiv:2002.11810",
+            {"generator": tuple, "discriminator": tuple, "early_blocks": int, "late_blocks": int},
+        ),
+        "freeze_d": Strategy(
+            _ways("freezing:freeze_d"),
+            "FreezeD",
+            "The generator whole, the discriminator's last blocks (trained_blocks=2) and heads: hundreds of images.",
+            "Mo et al. 2020, arXiv:2002.10964",
+            {"trained_blocks": int},
+        ),
+        "modulation": Strategy(
+            _ways("freezing:modulation"),
+            "Modulation only",
+            "Of the generator, what reads the caption and what scales and shifts channels: other colors and styles of "
+            "known forms. compact and df_gan.",
+            "Noguchi and Harada 2019, arXiv:1904.01774",
+        ),
+        "lora": Strategy(
+            _ways("adapters:lora"),
+            "LoRA",
+            "Of the generator, small factors beside its kernels (rank=4, alpha, adapt=block_*), in a file of their "
+            "own: many variants of one model.",
+            "Hu et al. 2021, arXiv:2106.09685",
+            {"rank": int, "alpha": float, "adapt": tuple},
+            keeps=_ways("adapters:keep_adapters"),
+        ),
+        "ewc": Strategy(
+            _ways("consolidation:ewc"),
+            "Elastic weight consolidation",
+            "Both whole, with a price (weight=0.01) on moving what mattered on the source: tens of images near it.",
+            "Li et al. 2020, arXiv:2012.02780",
+            {"weight": float, "num_images": int},
+            source=True,
+        ),
+        "correspondence": Strategy(
+            _ways("cross_domain:correspondence"),
+            "Cross-domain correspondence",
+            "Both whole, while images go on differing as the source's did (weight=1000): about ten images.",
+            "Ojha et al. 2021, arXiv:2104.06820",
+            {"weight": float, "num_images": int},
+        ),
+        "mixing": Strategy(
+            _ways("mixing:mixing"),
+            "Source mixed in",
+            "Both whole, with a share=0.5 of every batch from the source's data: the model is to keep what it can.",
+            "keras_t2i",
+            {"share": float},
+            mix=_ways("mixing:mix_source"),
+        ),
+    },
+    aliases={"finetuned": "full", "mix_source": "mixing"},
+)
+"""Every way to transfer, by name."""
+
+
+def parse(spec: str) -> list[tuple[str, dict[str, Any]]]:
+    """Reads a strategy: `"lora"`, `"lora:rank=8"`, `"freeze:generator=text,style"`, or several, `"freeze_d+ewc"`.
+
+    Returns:
+        Names with their options, in order.
+
+    Raises:
+        ValueError: if there is none of that name, or it has no such option or value.
+    """
+    return [
+        (STRATEGIES.canonical(part.name), specs.values(part, STRATEGIES[part.name].options))
+        for part in specs.parse(spec)
+    ]
+
+
+def needs_source(spec: str) -> bool:
+    """Whether a strategy needs the data that the model was trained on."""
+    return any(STRATEGIES[name].source or STRATEGIES[name].mix is not None for name, _ in parse(spec))
+
+
+def apply(spec: str, gan: TextToImage, source_embeddings: np.ndarray | None = None) -> Plan:
+    """Prepares a model with trained weights for a strategy; compile it with the plan's terms.
+
+    Where several are joined, each takes away from what the ones before it leave to be trained.
+
+    Args:
+        spec: See `parse`.
+        gan: The model, its text centered on the new captions.
+        source_embeddings: Embeddings of the source's captions, where `needs_source`.
+
+    Raises:
+        ValueError: if a strategy cannot be used with this model.
+    """
+    from keras_t2i.transfer.plan import Plan
+
+    terms: list[Any] = []
+    for name, options in parse(spec):
+        strategy = STRATEGIES[name]
+        source = [source_embeddings] if strategy.source else []
+        terms += _function(strategy.apply)(gan, *source, **({} if strategy.mix is not None else options)).terms
+    return Plan.of(gan, spec, terms)
+
+
+def mixed(spec: str, dataset: CaptionedImages, source: CaptionedImages | None) -> CaptionedImages:
+    """The training images of a strategy: `dataset`, with source images in it where that is part of the strategy."""
+    for name, options in parse(spec):
+        if (mix := STRATEGIES[name].mix) is not None and source is not None:
+            dataset = _function(mix)(dataset, source, **options)
+    return dataset
+
+
+def kept(spec: str, gan: TextToImage, run_dir: Any) -> dict[str, str]:
+    """Writes what a strategy keeps beside the preset; returns where, by what it is."""
+    found: dict[str, str] = {}
+    for name, _ in parse(spec):
+        if (keep := STRATEGIES[name].keeps) is not None:
+            found |= _function(keep)(gan, run_dir)
+    return found
+
+
+def _function(reference: Callable[..., Any] | str) -> Callable[..., Any]:
+    return load(reference) if isinstance(reference, str) else reference
