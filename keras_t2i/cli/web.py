@@ -44,8 +44,7 @@ def demo(
 ) -> None:
     """Show a page that draws in the browser as one types, from this machine, until it is interrupted.
 
-    MODEL may also be a LiteRT bundle. The page is in `export/web` of the repository, and is built there at the first
-    start, by npm.
+    MODEL may also be a LiteRT bundle.
 
     `keras-t2i demo shapes_64`
     """

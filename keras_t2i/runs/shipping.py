@@ -151,15 +151,14 @@ def demo(
         say: Told the page's address.
 
     Raises:
-        ValueError: if `model` is no model, the page cannot be built, or the port is taken.
+        ValueError: if `model` is no model, the page is not in the package, or the port is taken.
     """
     from keras_t2i.export.litert_runner import BUNDLE
-    from keras_t2i.serve.demo import build_page, serve_demo
+    from keras_t2i.serve.demo import serve_demo
 
-    page = build_page()
     with tempfile.TemporaryDirectory(prefix="keras-t2i-demo-") as folder:
         bundle = Path(model)
         if not (bundle / BUNDLE).is_file():
             bundle = Path(folder) / "bundle"
             export(model, bundle, "litert", precision)
-        serve_demo(bundle, page, host, port, on_ready=lambda url: say(f"{url}  (Ctrl-C ends it)"))
+        serve_demo(bundle, host=host, port=port, on_ready=lambda url: say(f"{url}  (Ctrl-C ends it)"))

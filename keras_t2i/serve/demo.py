@@ -6,8 +6,6 @@ import contextlib
 import errno
 import os
 import posixpath
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
@@ -16,7 +14,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["build_page", "make_server", "page_sources", "serve_demo"]
+__all__ = ["PAGE", "make_server", "serve_demo"]
+
+PAGE = Path(__file__).resolve().parent / "page"
+"""The built page, for any static host: the bundle goes beside it, as `bundle`. Its sources are in `export/web`."""
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -31,45 +32,8 @@ _TYPES = {
 }
 """By hand, because Python asks the operating system, and Windows says that scripts are plain text."""
 
-_NOT_SOURCES = {"dist", "node_modules"}
 
-
-def page_sources() -> Path:
-    """Where the page's sources are in a checkout; they do not travel in the installed package."""
-    return Path(__file__).resolve().parent.parent / "export" / "web"
-
-
-def build_page(web: Path | None = None) -> Path:
-    """Returns the built page, and builds it before with npm where it is missing or older than its sources.
-
-    Args:
-        web: The folder of the sources. By default the one of the checkout that this package is in.
-
-    Raises:
-        ValueError: if the sources or npm are missing, or the build fails.
-    """
-    web = page_sources() if web is None else Path(web)
-    if not (web / "package.json").is_file():
-        raise ValueError(
-            f"The page's sources are not at {str(web)!r}: the installed package has none. They are in `export/web` of "
-            "the repository: clone it, or build them there and pass the folder `dist`."
-        )
-    index = web / "dist" / "index.html"
-    if index.is_file() and index.stat().st_mtime >= max(file.stat().st_mtime for file in _sources(web)):
-        return index.parent
-    npm = shutil.which("npm")
-    if npm is None:
-        raise ValueError("Building the page needs npm, which comes with Node.js 20 or later: it was not found.")
-    for arguments in (["ci", "--no-audit", "--no-fund"], ["run", "build"]):
-        done = subprocess.run([npm, *arguments], cwd=web, capture_output=True, text=True, encoding="utf-8")
-        if done.returncode != 0:
-            raise ValueError(
-                f"`npm {' '.join(arguments)}` failed in {str(web)!r}: {_reason(done.stdout + done.stderr)}"
-            )
-    return index.parent
-
-
-def make_server(bundle: Path, page: Path, host: str = "127.0.0.1", port: int = 8000) -> ThreadingHTTPServer:
+def make_server(bundle: Path, page: Path = PAGE, host: str = "127.0.0.1", port: int = 8000) -> ThreadingHTTPServer:
     """A server that listens, but does not answer before its `serve_forever`.
 
     It gives out the files of the two folders and nothing else: no listings, nothing above them, nothing that a link in
@@ -77,7 +41,7 @@ def make_server(bundle: Path, page: Path, host: str = "127.0.0.1", port: int = 8
 
     Args:
         bundle: A directory that `TextToImageGAN.export(..., format="litert")` has written.
-        page: The built page, of `build_page`.
+        page: A built page.
         host: Address to listen at; the default is reached from this machine alone.
         port: Port to listen at; 0 for any that is free.
 
@@ -88,7 +52,10 @@ def make_server(bundle: Path, page: Path, host: str = "127.0.0.1", port: int = 8
     if not (bundle / "bundle.json").is_file():
         raise ValueError(f"No LiteRT bundle at {str(bundle)!r}: make one with `keras-t2i export MODEL --to litert`.")
     if not (page / "index.html").is_file():
-        raise ValueError(f"No built page at {str(page)!r}: it has no index.html.")
+        raise ValueError(
+            f"No built page at {str(page)!r}: it has no index.html; install the package again or, in a clone, run "
+            "`npm ci && npm run build` in `export/web`."
+        )
     roots = {"bundle": bundle.resolve(), "page": page.resolve()}
 
     class Handler(_Handler):
@@ -106,7 +73,7 @@ def make_server(bundle: Path, page: Path, host: str = "127.0.0.1", port: int = 8
 
 def serve_demo(
     bundle: Path,
-    page: Path,
+    page: Path = PAGE,
     host: str = "127.0.0.1",
     port: int = 8000,
     on_ready: Callable[[str], None] | None = None,
@@ -176,16 +143,3 @@ class _Handler(SimpleHTTPRequestHandler):
         if parts[0] == "bundle":
             return "bundle", "/".join(parts[1:])
         return "page", "/".join(parts) or "index.html"
-
-
-def _sources(web: Path) -> list[Path]:
-    """Files that the page is built from."""
-    tops = [path for path in web.iterdir() if path.name not in _NOT_SOURCES and path.name != "README.md"]
-    return [file for top in tops for file in ([top] if top.is_file() else top.rglob("*")) if file.is_file()]
-
-
-def _reason(output: str) -> str:
-    """The line of npm's output that says most: neither the first, which has a code, nor the last, which names a log."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if "error" in line.lower() and " code " not in line and "log of this" not in line]
-    return next(iter(telling or lines[-1:]), "it said nothing")
