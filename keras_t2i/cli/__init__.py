@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from keras_t2i.cli.app import app, say
+from keras_t2i.core.errors import reason
 from keras_t2i.core.tables import load_plugins
 
 __all__ = ["app", "main"]
@@ -50,5 +51,5 @@ def _message(error: Exception) -> str | None:
     if isinstance(error, ValueError | OSError | ImportError | MemoryError) or (
         tensorflow is not None and isinstance(error, tensorflow.errors.OpError)
     ):
-        return next(iter(str(error).strip().splitlines()), type(error).__name__)
+        return reason(error)
     return None

@@ -17,9 +17,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help=f"{', '.join(f'**{name}**' for name in RENDERED)} (rendered, nothing to download; or some of them, as in "
-        "faces:300), a FOLDER of captioned images, or **tfds:NAME** (TensorFlow Datasets, for instance "
-        "tfds:coco_captions).",
+        help=f"One of {', '.join(f'**{name}**' for name in RENDERED)} (rendered, nothing to download; faces:300 for so "
+        "many), a FOLDER of captioned images, or **tfds:NAME** (TensorFlow Datasets, for instance tfds:coco_captions).",
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory made by **train**.")]

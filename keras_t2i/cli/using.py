@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from keras_t2i.cli.app import app, print_result, say
+from keras_t2i.cli.app import app, print_result
 from keras_t2i.cli.options import Model, Output, RecordPrompts
 from keras_t2i.export import FORMATS
 from keras_t2i.runs import shipping
@@ -26,11 +26,7 @@ def presets() -> None:
     def listing() -> dict[str, Any]:
         from keras_t2i.presets import describe, packaged_presets
 
-        found = {name: describe(name) for name in packaged_presets()}
-        for name, told in found.items():
-            facts = f"{told['image_size']} pixels", f"{told['bytes'] / 1e6:.1f} MB", told["quality"], told["license"]
-            say(f"{name}: {told['description'] or ''} {', '.join(filter(None, facts))}.")
-        return found
+        return {name: describe(name) for name in packaged_presets()}
 
     print_result(listing)
 
@@ -40,10 +36,10 @@ def export(
     model: Model,
     output: Output,
     to: Annotated[
-        str,
+        Literal[tuple(FORMATS)],  # type: ignore[valid-type]
         typer.Option(
             help=f"One of {', '.join(FORMATS)}. **saved_model**: one graph, text in, images out; **serving**: the same "
-            "with all that TF Serving reads; **litert**: a bundle for phones and browsers."
+            "with all that TF Serving reads; **litert**: a bundle for phones and browsers.",
         ),
     ] = "saved_model",
     precision: Annotated[

@@ -51,7 +51,7 @@ def values(spec: Spec, readers: Mapping[str, Callable[[str], Any]]) -> dict[str,
         ValueError: if something cannot be set, or its value cannot be read.
     """
     found: dict[str, Any] = {}
-    expected = ", ".join(f"{name}={_kind(reader)}" for name, reader in readers.items()) or "no settings"
+    expected = ", ".join(f"{name}={_kind(reader)}" for name, reader in readers.items()) or "no options"
     for setting in (*spec.words, *(f"{name}={value}" for name, value in spec.settings.items())):
         name, _, value = setting.partition("=")
         try:

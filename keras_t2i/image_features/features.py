@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.core.pixels import to_bytes
+from keras_t2i.image_features.frozen_graph import FrozenGraph
 from keras_t2i.image_features.mobilenet_v2 import build_mobilenet_v2, imagenet_arrays, read_arrays
 
 __all__ = ["ImageFeatures", "resize"]
@@ -90,9 +92,7 @@ class ImageFeatures:
             if not path.is_file():
                 raise FileNotFoundError(f"There is no file of image features at {path}.")
             if path.suffix == ".pb":
-                from keras_t2i.image_features.frozen_graph import FrozenGraphFeatures
-
-                return FrozenGraphFeatures(path)
+                return _FrozenGraphFeatures(FrozenGraph(path), path.stem)
         if image_size < 32 or image_size % 32:
             raise ValueError(f"`image_size` of MobileNetV2 must be a positive multiple of 32; got {image_size}.")
         if os.fspath(name) == "mobilenet_v2":
@@ -160,6 +160,20 @@ class ImageFeatures:
     def _maps(self, images: tf.Tensor) -> list[tf.Tensor]:
         outputs = self.network(resize(images, self.image_size), training=False)
         return [outputs[name] for name in self._map_names]
+
+
+class _FrozenGraphFeatures(ImageFeatures):
+    """Feature vectors of the Inception graph; it has no feature maps, and resizes images itself."""
+
+    def __init__(self, graph: FrozenGraph, name: str) -> None:
+        self.name, self.dim, self.image_size = name, graph.dim, graph.image_size
+        self.fingerprint = graph.fingerprint
+        self._map_names: list[str] = []
+        self._traced_embed = graph.call
+
+    def embed(self, images: tf.Tensor) -> tf.Tensor:
+        """As `ImageFeatures.embed`: feature vectors of images in [-1, 1]."""
+        return self._traced_embed(to_bytes(images))
 
 
 def resize(images: tf.Tensor, size: int) -> tf.Tensor:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import keras
 
 import keras_t2i
+from keras_t2i.core.errors import reason
 from keras_t2i.networks.base import Network
 from keras_t2i.presets import names, store
 from keras_t2i.text import PACKAGED_ENCODERS, CaptionDenoiser, CaptionEncoder, TextEncoder
 from keras_t2i.text.unconditional import MARKER, NO_CAPTIONS
-
-if TYPE_CHECKING:
-    from keras_t2i.models.base import TextToImage
-
-    Model = TypeVar("Model", bound=TextToImage)
 
 __all__ = ["encoder_name", "initialize", "load", "save"]
 
@@ -26,8 +23,28 @@ _TEXT_ENCODER = "text_encoder"
 _DENOISER = "caption_denoiser"
 
 
+class Whole(Protocol):
+    """What a preset needs of a model: `keras_t2i.models.TextToImage` is one."""
+
+    part_classes: ClassVar[dict[str, type[Network]]]
+    text_encoder: Any
+    caption_denoiser: Any
+    embedding_dim: int
+    conditioning_dropout: float
+    card: dict[str, Any]
+
+    def parts(self) -> Mapping[str, Any]:
+        """The networks by name."""
+
+    def get_config(self) -> dict[str, Any]:
+        """What the networks are built from."""
+
+
+Model = TypeVar("Model", bound=Whole)
+
+
 def save(
-    gan: TextToImage,
+    gan: Whole,
     directory: str | os.PathLike[str],
     card: dict[str, Any] | None = None,
     dtype: str | None = None,
@@ -92,13 +109,13 @@ def load(cls: type[Model], name: str | os.PathLike[str]) -> Model:
     try:
         return _build(cls, directory)
     except (KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        why = reason(error)[:300]
         if isinstance(error, KeyError) and not isinstance(error, ValueError):
-            reason = f"{names.CONFIG} lacks {reason}"
-        raise ValueError(f"{directory} cannot be loaded: {reason}") from error
+            why = f"{names.CONFIG} lacks {why}"
+        raise ValueError(f"{directory} cannot be loaded: {why}") from error
 
 
-def initialize(gan: TextToImage, name: str | os.PathLike[str]) -> None:
+def initialize(gan: Whole, name: str | os.PathLike[str]) -> None:
     """Gives a model the trained weights of a preset, its text encoder and compiled state left as they are.
 
     Args:
@@ -131,7 +148,7 @@ def encoder_name(name: str | os.PathLike[str]) -> str:
     return NO_CAPTIONS if (directory / _TEXT_ENCODER / MARKER).is_file() else str(name)
 
 
-def _trained(gan: TextToImage) -> dict[str, Any]:
+def _trained(gan: Whole) -> dict[str, Any]:
     """The networks that are described; their averages have the same form."""
     return {name: part.network for name, part in gan.parts().items() if part.is_trained}
 
@@ -143,7 +160,7 @@ def _build(cls: type[Model], directory: Path) -> Model:
         for name, base in cls.part_classes.items()
     }
     encoder = None if config["sequence_length"] is None else _text_encoder(config, directory)
-    gan = cls(encoder, **networks, embedding_dim=config["embedding_dim"])
+    gan = cls(encoder, **networks, embedding_dim=config["embedding_dim"])  # type: ignore[call-arg]
     for name, part in gan.parts().items():
         part.network.load_weights(store.weights_file(directory, name))
     if config.get(_DENOISER) is not None:

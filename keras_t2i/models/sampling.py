@@ -36,7 +36,7 @@ class Sampler:
 
     def __init__(self, generator: Any) -> None:
         self.generator = generator
-        self._draw = tf.function(self.to_uint8, reduce_retracing=True)
+        self._draw = tf.function(self.to_uint8, reduce_retracing=True, autograph=False)
 
     def __call__(self, latents: np.ndarray, sentence_embeddings: np.ndarray) -> np.ndarray:
         """Images, uint8, shape `(N, H, W, 3)`, from noise of shape `(N, Z)` and embeddings of shape `(N, D)`."""

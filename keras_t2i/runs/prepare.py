@@ -23,7 +23,7 @@ from keras_t2i.runs.config import NONE, RunConfig
 from keras_t2i.text import CachedTextEncoder, TextEncoder
 from keras_t2i.transfer import Plan, strategies
 
-__all__ = ["Prepared", "build", "card", "dataset", "finetuning", "prepare"]
+__all__ = ["Prepared", "build", "card", "dataset", "finetuning", "fitted", "prepare"]
 
 _FEW_IMAGES = 1000
 """Below so many images, fine-tuning augments them unless told not to: the discriminator would learn them by heart."""
@@ -62,7 +62,7 @@ def prepare(config: RunConfig) -> Prepared:
     if config.strategy is None and config.start_from is not None:
         files.initialize(model, config.start_from)
     images = dataset(config)
-    config = _fitted(config, images)
+    config = fitted(config, images)
     encoder = CachedTextEncoder(model.text_encoder, cache_directory() / "embeddings")
     images = replace(images, batch_size=config.batch_size or _BATCH).encode(encoder)
     assert images.train_split.embeddings is not None  # `encode` has just set them.
@@ -161,8 +161,8 @@ def _without_path(value: str) -> str:
     return Path(value).name if Path(value).is_absolute() else value
 
 
-def _fitted(config: RunConfig, images: CaptionedImages) -> RunConfig:
-    """The same with what suits these images where the configuration leaves it open."""
+def fitted(config: RunConfig, images: CaptionedImages) -> RunConfig:
+    """The same configuration with what suits these images where it leaves that open: augmentation and batch size."""
     few = config.strategy is not None and images.train_split.num_images < _FEW_IMAGES
     augment = few if config.augment is None else config.augment
     batch_size = config.batch_size or (_SMALL_BATCH if few else _BATCH)

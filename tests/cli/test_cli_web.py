@@ -15,7 +15,7 @@ from tiny_encoder import write_bert_preset
 from keras_t2i.core import provenance
 from keras_t2i.text import TextEncoder
 
-CLIENT = Path(__file__).parents[1] / "export" / "serving" / "client.py"
+CLIENT = Path(__file__).parents[2] / "export" / "serving" / "client.py"
 
 
 def test_serve_draws_for_the_client_what_python_draws(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from checks import tiny_gan
 
 from keras_t2i.data import CaptionedImages, Split, shapes
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "benchmarks"
 use = SimpleNamespace(**runpy.run_path(str(EXAMPLES / "use_generated_images.py")))
 retrieval = SimpleNamespace(**runpy.run_path(str(EXAMPLES / "retrieve_by_generated_query.py")))
 

@@ -16,7 +16,7 @@ from keras_t2i.metrics.instruments import instruments_for
 from keras_t2i.runs.config import RunConfig
 from keras_t2i.text import TextEncoder
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "benchmarks"
 presets = SimpleNamespace(**runpy.run_path(str(EXAMPLES / "make_presets.py")))
 compare = SimpleNamespace(**runpy.run_path(str(EXAMPLES / "compare_text_encoders.py")))
 

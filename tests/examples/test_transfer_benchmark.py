@@ -14,7 +14,7 @@ from PIL import Image
 from keras_t2i.data import from_folder
 
 benchmark = SimpleNamespace(
-    **runpy.run_path(str(Path(__file__).resolve().parent.parent / "examples" / "benchmark_transfer.py"))
+    **runpy.run_path(str(Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "benchmark_transfer.py"))
 )
 METRICS = [
     {"key": "kernel_distance", "label": "Kernel distance", "unit": ""},

@@ -143,7 +143,7 @@ def test_other_files_are_never_overwritten_and_formats_are_named(tmp_path: Path)
         with pytest.raises(ValueError, match="not overwritten") as error:
             gan.export(tmp_path, format)
         assert str(tmp_path) in one_line(error)
-    with pytest.raises(ValueError, match="tf_saved_model, serving, litert") as error:
+    with pytest.raises(ValueError, match="saved_model, serving, litert") as error:
         gan.export(tmp_path / "model", "onnx")
     assert "'onnx'" in one_line(error)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.png"]

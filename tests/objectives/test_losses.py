@@ -53,6 +53,22 @@ def test_fakes_weigh_less_where_mismatched_pairs_share_their_part(name):
 
 
 @pytest.mark.parametrize("name", FORMULAS)
+def test_what_a_fake_weighs_less_is_its_slope_and_a_real_image_keeps_its_own(name):
+    loss = losses.get(name)
+    real, fake = tf.constant(REAL), tf.constant(FAKE)
+
+    def slopes(weight):
+        with tf.GradientTape() as tape:
+            tape.watch([real, fake])
+            value = tf.reduce_sum(loss.discriminator(real, fake, weight))
+        return tape.gradient(value, [real, fake])
+
+    (real_slope, fake_slope), (real_weighed, fake_weighed) = slopes(1.0), slopes(0.25)
+    np.testing.assert_allclose(real_weighed, real_slope, rtol=1e-5)
+    np.testing.assert_allclose(fake_weighed, 0.25 * fake_slope, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
 def test_gradients_point_the_right_way(name):
     loss = losses.get(name)
     # Undecided logits, where every loss has a gradient.

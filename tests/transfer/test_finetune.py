@@ -15,7 +15,7 @@ from pretrained_models import values
 
 from keras_t2i import TextToImageGAN, transfer
 from keras_t2i.runs.config import RunConfig
-from keras_t2i.runs.prepare import finetuning
+from keras_t2i.runs.prepare import dataset, finetuning, fitted
 from keras_t2i.transfer.strategies import STRATEGIES
 
 CAPTIONS = ["picture number 3", "something else"]
@@ -152,12 +152,13 @@ def test_few_images_are_augmented_and_in_small_batches_unless_asked_otherwise(
 ) -> None:
     def chosen(**options: Any) -> tuple[int, bool]:
         config = finetuning("source", "others", **options)
+        config = fitted(config, dataset(config))
         return config.batch_size, config.augment
 
     assert chosen() == (8, True)
     assert chosen(batch_size=4) == (4, True)
     assert chosen(batch_size=4, augment=False) == (4, False)
-    monkeypatch.setattr("keras_t2i.runs.config._FEW_IMAGES", 5)  # So that ten are many.
+    monkeypatch.setattr("keras_t2i.runs.prepare._FEW_IMAGES", 5)  # So that ten are many.
     assert chosen() == (32, False)
     assert chosen(batch_size=4) == (4, False)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any
 
-from keras_t2i.runs.compare import ComparisonConfig
+import pytest
+from command_line import keras_t2i
+
+from keras_t2i.runs.compare import ComparisonConfig, method
 from keras_t2i.runs.compare.summary import markdown, summarize
 from keras_t2i.runs.config import RunConfig
 
@@ -75,6 +80,59 @@ def test_nothing_finished_has_no_verdict() -> None:
     found = comparison({})
     assert found["verdict"] == []
     assert "MLP GAN" in markdown(found)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ComparisonConfig(RunConfig("shapes"), ("compact",), minutes=5.0),
+        ComparisonConfig(
+            RunConfig(
+                "tfds:coco_captions",
+                image_size=32,
+                text_encoder="bert_tiny_en_uncased",
+                batch_size=8,
+                penalty="r1+r2",
+                augment=True,
+                caption_noise=0.5,
+                flip=True,
+                caption_column="what is seen",
+                caption_template="a {label}",
+                max_skipped_share=0.5,
+                mixed_precision=True,
+                content_features="mobilenet_v2",
+            ),
+            ("full", "compact:loss=hinge:batch_size=4"),
+            images=640,
+            num_seeds=1,
+            features="none",
+            judge="clip_vit_base_patch32",
+            source="shapes_64",
+            source_data="faces:300",
+        ),
+    ],
+)
+def test_the_command_that_is_told_does_the_same_again(
+    config: ComparisonConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again: list[ComparisonConfig] = []
+    monkeypatch.setattr("keras_t2i.runs.compare.compare", lambda found, *_: again.append(found) or {})
+    (command,) = summarize(config, {})["commands"]
+    program, *arguments = shlex.split(command)
+    assert program == "keras-t2i"
+    assert keras_t2i(*arguments).code == 0
+    assert again == [config]
+
+
+def test_a_told_command_has_no_paths(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    config = ComparisonConfig(RunConfig(str(tmp_path / "photos")), ("compact",), minutes=1.0, source=str(tmp_path))
+    assert str(tmp_path.parent) not in config.command
+
+
+def test_old_names_of_methods_mean_the_same() -> None:
+    for old, new in {"finetuned": "full", "mix_source": "mixing", "wasserstein": "wgan_gp"}.items():
+        assert method(old) == method(new)
 
 
 def test_equal_costs_are_decided_by_quality() -> None:
