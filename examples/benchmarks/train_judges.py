@@ -1,6 +1,6 @@
 """Trains the classifier that judges generated shapes or faces, and stores it in the package.
 
-Command:  python examples/train_judges.py shapes        (or faces)
+Command:  python examples/benchmarks/train_judges.py shapes        (or faces)
 Cost:     1 to 2 minutes of one core
 Result:   all attributes right in at least 99.9 % of 5,120 freshly rendered images; printed as JSON
 """

@@ -1,6 +1,6 @@
 """What does transfer bring? From scratch against every strategy, at equal time, on three small targets.
 
-    python examples/benchmark_transfer.py --noto DIR --fluent DIR --flowers DIR --features FILE --output DIR
+    python examples/benchmarks/benchmark_transfer.py --noto DIR --fluent DIR --flowers DIR --features FILE --output DIR
 
 - `emoji`: from the packaged `emoji_64` (Noto) to 223 Fluent emoji of animals and food (`fewshot_animals_food.jsonl`).
 - `faces`: from the packaged `shapes_64` to 300 rendered cartoon faces.
@@ -10,7 +10,8 @@ Each is a comparison as `keras-t2i compare` makes them, with pictures and costs 
 once, then from scratch and the best three with more seeds. Batches are of 8 images, as `keras-t2i finetune` has them
 for so few; from scratch is trained so too, and with batches of 32, as `keras-t2i train` has them. Killed and started
 again, it goes on where it was; table and figure hold all tasks that are done, whichever call made them. A run takes 6
-minutes of two cores by default, and all of it about eight hours; what to expect stands in the README.
+minutes of two cores by default, and all of it about eight hours; what to expect:
+`examples/results/transfer.md`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Does a caption denoiser let a trained model draw words that it was never trained on? Shapes, with synonyms.
 
-Command:  python examples/read_synonyms.py
-          python examples/read_synonyms.py --model RUN_OR_PRESET --seeds 3
+Command:  python examples/benchmarks/read_synonyms.py
+          python examples/benchmarks/read_synonyms.py --model RUN_OR_PRESET --seeds 3
 Needs:    a model trained on shapes with the packaged text encoder; the packaged `shapes_64` by default
 Cost:     about two minutes of one core for the first seed, a minute and a half for each more
 Result:   a table: share of images with all five attributes right (by the packaged judge of shapes), with captions as

@@ -1,7 +1,8 @@
 """Measures whether the image that a generator draws for a caption finds real images better than the caption does.
 
-Command:  python examples/retrieve_by_generated_query.py --run RUN --data shapes --output retrieval.md
-          python examples/retrieve_by_generated_query.py --run RUN --data FLOWERS_FOLDER --features mobilenet_v2
+Command:  python examples/benchmarks/retrieve_by_generated_query.py --run RUN --data shapes --output retrieval.md
+          python examples/benchmarks/retrieve_by_generated_query.py --run RUN --data FLOWERS_FOLDER \\
+            --features mobilenet_v2
 Needs:    a model trained on captioned images; a judge of captions is trained on the same images and kept in the cache
 Cost:     2 to 4 minutes of one core, of which the judge of captions takes about one
 Result:   a Markdown table (and JSON beside `--output`): recall among the held-out real images, by the query

@@ -1,6 +1,6 @@
 """Learns words from a handful of images of shapes, every network frozen, and checks that they mean what was shown.
 
-Command:  python examples/learn_word.py RUN_OR_PRESET
+Command:  python examples/benchmarks/learn_word.py RUN_OR_PRESET
 Needs:    a model trained on shapes, such as `keras-t2i train shapes --output RUN` makes
 Cost:     about half a minute of one core for each concept
 Result:   JSON: for each concept, the share of images of held-out combinations that show it, with the learned word, with

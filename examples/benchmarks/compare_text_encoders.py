@@ -7,7 +7,7 @@ The same compact generator is trained on rendered shapes for equal steps with fo
     random_weights    the network of caption_mini_en with the numbers of each weight shuffled: nothing learned is left
     bag_of_words      a fixed random vector for each word, added up: no order, no similar words, no network
 
-Command:  python examples/compare_text_encoders.py --output encoders --minilm all_minilm_l6_v2_en
+Command:  python examples/benchmarks/compare_text_encoders.py --output encoders --minilm all_minilm_l6_v2_en
           Stopped, the same command goes on. `--paraphrase` trains on captions with many words for the same thing, of
           which those of the tests are none. `--minilm none` leaves that one out.
 Cost:     for each encoder and seed, 2,500 steps: about 5 minutes of two cores; captions are embedded once, 17,000 of

@@ -1,7 +1,7 @@
 """Measures whether generated images help a classifier that has only a few real images of each class.
 
-Command:  python examples/use_generated_images.py --run RUN --data shapes --output generated.md
-          python examples/use_generated_images.py --run RUN --data FLOWERS_FOLDER --features mobilenet_v2
+Command:  python examples/benchmarks/use_generated_images.py --run RUN --data shapes --output generated.md
+          python examples/benchmarks/use_generated_images.py --run RUN --data FLOWERS_FOLDER --features mobilenet_v2
 Needs:    a model trained on captioned images. Shapes are classed by their shape; the images of a folder by the first
           caption of each ("a photo of a rose"), the most frequent classes of them
 Cost:     about 8 minutes of one core for shapes, 4 for twenty kinds of flowers with image features

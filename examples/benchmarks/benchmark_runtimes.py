@@ -1,11 +1,11 @@
 """How long does one image take, by what runs the same weights? TensorFlow, LiteRT, ONNX Runtime and PyTorch.
 
-    python examples/benchmark_runtimes.py shapes_64 --peers OTHER_ENVIRONMENT/bin/python
+    python examples/benchmarks/benchmark_runtimes.py shapes_64 --peers OTHER_ENVIRONMENT/bin/python
 
 For one and for two threads, all take turns, a few images each, for many rounds; the table has medians, and the ratio to
 TensorFlow in the same run. Two minutes of one core. The other environment needs keras, torch, onnx, onnxscript and
 onnxruntime, which this package does not; without `--peers` they are left out. From a caption to pixels, only TensorFlow
-and LiteRT can go: the others get embeddings. What to expect stands in the README.
+and LiteRT can go: the others get embeddings. What to expect: `examples/results/shipping.md`.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, float]]:
         np.savez(options.exports / "inputs.npz", **arrays)
         command = [options.peers, __file__, options.model, "--as-peer", str(options.exports)]
         environment = {**os.environ, "KERAS_BACKEND": "torch", "OMP_NUM_THREADS": str(options.threads)}
-        environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+        environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
         peer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
         for name in json.loads(ask(peer, str(options.threads))):
             tasks["embedding to pixels"][name] = lambda name=name: json.loads(ask(peer, name))

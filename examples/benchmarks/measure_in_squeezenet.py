@@ -1,6 +1,6 @@
 """A second opinion on images whose training used MobileNetV2: the kernel distance in features of SqueezeNet 1.0.
 
-Command:  python examples/measure_in_squeezenet.py RUN... --weights FILE
+Command:  python examples/benchmarks/measure_in_squeezenet.py RUN... --weights FILE
 Needs:    runs on the same data; SqueezeNet's weights as an .npz of `conv1.k`, `conv1.b`, `fire2/conv1x1_1.k` and so on,
           as the Caffe model names them: kernels (height, width, in, out), RGB turned to BGR, means subtracted
 Cost:     about 1 minute of one core a run

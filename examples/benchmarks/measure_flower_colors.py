@@ -1,6 +1,6 @@
 """Measures whether generated flowers have the color that their caption names, by the rule that named it.
 
-Command:  python examples/measure_flower_colors.py RUN FLOWERS_FOLDER
+Command:  python examples/benchmarks/measure_flower_colors.py RUN FLOWERS_FOLDER
 Needs:    a run on a folder of flowers whose `petal_colour.py` holds `petal_colours(image) -> (names, share, coverage)`
 Cost:     about 1 minute of one core
 Result:   JSON: the share of images whose color is the caption's (chance and real images beside it), and the distance

@@ -1,7 +1,7 @@
 """What do the queue and the batches of `keras-t2i serve` bring? A load test beside a server that has neither.
 
-    python examples/benchmark_server.py                        # The packaged shapes_64, 10,000 requests to each server
-    python examples/benchmark_server.py --model DIRECTORY --clients 1 8 --requests 2000
+    python examples/benchmarks/benchmark_server.py       # The packaged shapes_64, 10,000 requests to each server
+    python examples/benchmarks/benchmark_server.py --model DIRECTORY --clients 1 8 --requests 2000
 
 Each client sends one row (a caption, a seed) to `serving_default`, waits for the PNG, and sends the next. The plain
 server is the simplest honest one: the same artefact behind the same Starlette and uvicorn, one call of the model for
@@ -9,7 +9,8 @@ one request, in the order in which they come, without a queue's bound, limits or
 measured in turn, five times at every number of clients, so that what else the machine does is shared fairly.
 
 Needs Linux (memory and processor time are read from /proc), `keras-t2i[serve]` and, where all of it shares one core,
-about five minutes; `taskset -c 1 python examples/benchmark_server.py` ties the servers and the clients to one core.
+about five minutes; `taskset -c 1 python examples/benchmarks/benchmark_server.py` ties the servers and the clients to
+one core.
 What to expect there: with one client nine tenths of the throughput, as there is nothing to gather; with 4 clients 1.2
 times, with 16 and more 1.7 times, and half to four fifths of the latency.
 """

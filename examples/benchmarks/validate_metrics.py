@@ -1,6 +1,7 @@
 """Checks on real images that the numbers move as they should: damages images by degrees and measures what that changes.
 
-Command:  python examples/validate_metrics.py --data shapes --data FOLDER --features mobilenet_v2 --output metrics.md
+Command:  python examples/benchmarks/validate_metrics.py --data shapes --data FOLDER --features mobilenet_v2 \\
+            --output metrics.md
 Needs:    captioned images, "shapes" or "faces" or folders; for folders MobileNetV2 weights, from Keras or as a file
 Cost:     6 minutes of one core for a folder of 8,000 images, 2 for shapes; half of it to train a judge of captions
 Result:   Markdown: for each set of images a table of damages and measures, and for each measure that a damage is

@@ -1,8 +1,8 @@
 """Turns a training run into a preset that ships with the package: float16, a model card, measured quality.
 
-Command:  python examples/make_presets.py RUN shapes_64 --denoise
-          python examples/make_presets.py RUN emoji_64
-          python examples/make_presets.py RUN NAME --card CARD.json --output DIRECTORY
+Command:  python examples/benchmarks/make_presets.py RUN shapes_64 --denoise
+          python examples/benchmarks/make_presets.py RUN emoji_64
+          python examples/benchmarks/make_presets.py RUN NAME --card CARD.json --output DIRECTORY
 Needs:    a run made by `keras-t2i train` or `finetune`, its data where they were, and for emoji_64 the weights of
           MobileNetV2 (`--features FILE`, where Keras cannot fetch them)
 Cost:     1 to 3 minutes of one core, for measuring

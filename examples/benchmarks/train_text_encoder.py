@@ -5,7 +5,7 @@ batch, the teacher's direction through a projection that is thrown away, and the
 coloured shapes. The result is a KerasNLP preset, read by `keras_nlp.models.TextEmbedder.from_preset`.
 
 Command:
-    python examples/train_text_encoder.py --data flickr8k noto_emoji fluent_emoji flowers102 \\
+    python examples/benchmarks/train_text_encoder.py --data flickr8k noto_emoji fluent_emoji flowers102 \\
         --teacher all_minilm_l6_v2_en --cache build/text_encoder --output caption_mini_en
 
     Every data folder holds a `metadata.jsonl` whose lines have `text`, `split` and perhaps `keywords`; captions of the
@@ -661,7 +661,7 @@ A small English sentence encoder for captions: `keras_nlp.models.TextEmbedder.fr
   emoji2vec), templated flower captions, and generated captions of coloured shapes, faces, birds, flowers and common
   English words; {captions:,} distinct captions in the last run. A test caption is used only where the training split
   holds the same text. The Flickr8k captions were published for research and education; none is stored here.
-- Made by: `examples/train_text_encoder.py`.
+- Made by: `examples/benchmarks/train_text_encoder.py`.
 
 ## Measured
 
