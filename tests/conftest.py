@@ -9,6 +9,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests in folders find checks.py
+sys.path.append(str(Path(__file__).parents[1] / "examples" / "research"))  # and those of examples what they test
 
 import keras
 import pytest

@@ -5,7 +5,7 @@ from keras_t2i.text.cache import CachedTextEncoder
 from keras_t2i.text.denoiser import CaptionDenoiser
 from keras_t2i.text.encoder import PACKAGED_ENCODERS, TextEncoder
 from keras_t2i.text.new_words import with_words
-from keras_t2i.text.prompts import PROMPT_TEMPLATES, RankedTemplate, prompt_ensemble, search_templates
+from keras_t2i.text.prompts import PROMPT_TEMPLATES, prompt_ensemble
 from keras_t2i.text.tokens import TokenIds
 from keras_t2i.text.unconditional import Unconditional
 
@@ -15,11 +15,9 @@ __all__ = [
     "CachedTextEncoder",
     "CaptionDenoiser",
     "CaptionEncoder",
-    "RankedTemplate",
     "TextEncoder",
     "TokenIds",
     "Unconditional",
     "prompt_ensemble",
-    "search_templates",
     "with_words",
 ]

@@ -14,10 +14,10 @@ import tensorflow as tf
 from checks import tiny_gan
 from command_line import keras_t2i, write_rows
 from doc_pages import MINUTES, TINY, cut
+from keras_t2i.augmentation import CaptionAugmentation
 from PIL import Image, ImageDraw
 
 from keras_t2i import TextToImageGAN
-from keras_t2i.augmentation import CaptionAugmentation
 from keras_t2i.text import CaptionEncoder, TextEncoder
 
 MANY_CAPTIONS = 300

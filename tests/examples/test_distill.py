@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 from checks import built_networks, one_line
+from distill import distill
 from tiny_image_networks import tiny_network
 
 from keras_t2i.image_features import ImageFeatures
-from keras_t2i.transfer import distill
 
 JUDGING = ("to_realness", "project_image", "project_text")
 

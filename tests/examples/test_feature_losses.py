@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from checks import make_batch, one_line, tensors, tiny_gan
-from keras_t2i.feature_losses import FeatureMatching, TextImageAgreement
+from feature_losses import FeatureMatching, TextImageAgreement
 from tiny_image_networks import tiny_network
 
 from keras_t2i.image_features import ImageFeatures

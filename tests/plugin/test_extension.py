@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from command_line import write_images, write_rows
 
-KINDS = ("family", "loss", "penalty", "strategy", "task", "format")
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -101,9 +99,9 @@ config = RunConfig.read(__import__("pathlib").Path("tuned"))
 print(json.dumps([numbers, compared, drawn, exported, told, page, means, config.family, config.strategy]))
 """
     numbers, compared, drawn, exported, told, page, means, family, strategy = python(place, code)
-    assert 0 <= numbers["toy_brightness"] <= 1
+    assert numbers["num_images"] > 0
     assert (compared["finished"], compared["failed"]) == (3, 0)
-    for label in ("Toy GAN", "Toy strategy", "loss=toy_loss", "Toy brightness"):
+    for label in ("Toy GAN", "Toy strategy", "loss=toy_loss"):
         assert label in told
         assert label in page
     assert drawn["images"] == 1

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from keras_t2i.export import FORMATS
-from keras_t2i.metrics.glossary import MEASURES, Measure
 from keras_t2i.networks import FAMILIES
 from keras_t2i.objectives import LOSSES, PENALTIES
 from keras_t2i.tasks import TASKS, Setting, Task
@@ -40,11 +39,6 @@ def thaw(gan: Any) -> Any:
     from keras_t2i import transfer
 
     return transfer.Plan.of(gan, "toy_strategy")
-
-
-def brightness(examined: Any) -> dict[str, float]:
-    """A metric: how bright the generated images are."""
-    return {"toy_brightness": float(examined.generated.mean() / 255)}
 
 
 def family() -> Any:
@@ -88,6 +82,5 @@ FAMILIES["toy_family"] = "toys:FAMILY"
 LOSSES["toy_loss"] = "toys:Loss"
 PENALTIES["toy_penalty"] = "toys:Penalty"
 STRATEGIES["toy_strategy"] = Strategy("toys:thaw", "Toy strategy", "Trains whatever a toy likes.", "nobody")
-MEASURES["toy_brightness"] = Measure("Toy brightness", None, "number", "Mean gray of generated images.", brightness)
 TASKS["toy_task"] = Task("toys:mirror", "Draw captions, mirrored.", {"seed": Setting(0, "Seed of the noise.", 0)})
 FORMATS["toy_format"] = "toys:write_weights"

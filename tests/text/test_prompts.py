@@ -1,15 +1,13 @@
-"""Ensembles of templates, and the search for the template that serves a goal."""
+"""Ensembles of templates."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from checks import move_weights, one_line, tiny_gan
 
 from keras_t2i.models.gan import TextToImageGAN
-from keras_t2i.text import PROMPT_TEMPLATES, TextEncoder, prompt_ensemble, search_templates
+from keras_t2i.text import PROMPT_TEMPLATES, TextEncoder, prompt_ensemble
 
 
 @pytest.fixture(scope="module")
@@ -48,27 +46,6 @@ def test_an_ensemble_can_be_drawn(gan: TextToImageGAN) -> None:
     np.testing.assert_array_equal(alone, gan.generate(["a red star"]))
 
 
-def test_search_ranks_templates_by_the_goal(gan: TextToImageGAN) -> None:
-    templates = ["{}", "a picture of {}", "{}, at night"]
-    concepts = ["a red star", "a blue circle"]
-    asked: list[Sequence[str]] = []
-
-    def brightness(images: np.ndarray, captions: Sequence[str]) -> float:
-        asked.append(list(captions))
-        return float(images.mean())
-
-    ranked = search_templates(gan, templates, concepts, brightness, num_images=2, seed=5)
-    assert asked == [["a red star"] * 2 + ["a blue circle"] * 2] * 3
-    assert sorted(entry.template for entry in ranked) == sorted(templates)
-    assert ranked[0].score > ranked[-1].score
-    for entry in ranked:
-        prompts = [entry.template.replace("{}", concept) for concept in concepts]
-        assert entry.score == gan.generate(prompts, num_images=2, seed=5).mean()
-    assert [entry.score for entry in ranked] == sorted((entry.score for entry in ranked), reverse=True)
-    equal = search_templates(gan, templates, "a red star", lambda images, captions: 1.0, num_images=1)
-    assert [entry.template for entry in equal] == templates
-
-
 def test_wrong_templates_scores_and_encoders_say_so(gan: TextToImageGAN) -> None:
     with pytest.raises(ValueError, match=r"exactly one \{\}.*'a star'") as error:
         prompt_ensemble(gan.text_encoder, "a red star", ["a star"])
@@ -78,7 +55,4 @@ def test_wrong_templates_scores_and_encoders_say_so(gan: TextToImageGAN) -> None
     one_line(error)
     with pytest.raises(ValueError, match="token numbers, which have no mean") as error:
         prompt_ensemble(TextEncoder.from_preset("from_scratch"), "a red star")
-    one_line(error)
-    with pytest.raises(ValueError, match=r"not a number for the template 'a \{\}'") as error:
-        search_templates(gan, ["a {}"], "star", lambda images, captions: float("nan"))
     one_line(error)
