@@ -93,3 +93,7 @@ class _Renamed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 sys.meta_path.append(_Renamed())
+
+if "keras" in sys.modules:
+    # `keras.saving.load_model` finds classes that are registered. Who has imported Keras may want to.
+    importlib.import_module("keras_t2i.models")

@@ -1,7 +1,8 @@
 """Models: what is trained, measured and exported, and the recipes that build one by the name of a family."""
 
-from keras_t2i.models.base import Part, TextToImage
+from keras_t2i.models.base import TextToImage
 from keras_t2i.models.gan import TextToImageGAN
+from keras_t2i.models.part import Part
 from keras_t2i.models.recipes import build_gan, compile_gan, family_of
 
 __all__ = ["Part", "TextToImage", "TextToImageGAN", "build_gan", "compile_gan", "family_of"]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import keras
@@ -18,30 +18,14 @@ from keras_t2i.core.backend import value_and_gradients
 from keras_t2i.core.latents import latents_for
 from keras_t2i.models import files
 from keras_t2i.models.batch import images_and_condition
+from keras_t2i.models.manners import Rates, check_callbacks
+from keras_t2i.models.part import Part
 from keras_t2i.models.sampling import Sampler, prompt_embeddings
+from keras_t2i.models.state import load_random_states, save_random_states
 from keras_t2i.models.step import Guard, update_averages
 from keras_t2i.networks.base import Network
 
-__all__ = ["Part", "TextToImage"]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One network of a model, and what training does to it.
-
-    Args:
-        network: The network.
-        average_of: Name of the part whose weights it follows, as a running average; `None` where it is trained itself.
-        optimizer: What trains it, once the model is compiled.
-    """
-
-    network: Any
-    average_of: str | None = None
-    optimizer: keras.optimizers.Optimizer | None = None
-
-    @property
-    def is_trained(self) -> bool:
-        return self.average_of is None
+__all__ = ["TextToImage"]
 
 
 class TextToImage(keras.Model):
@@ -78,6 +62,7 @@ class TextToImage(keras.Model):
         self.caption_denoiser: Any = None
         self.conditioning_dropout = 0.0
         self.card: dict[str, Any] = {}
+        self.text_of: dict[str, Any] = {}
         self.guard = Guard()
         self._sampler: Sampler | None = None
 
@@ -138,7 +123,7 @@ class TextToImage(keras.Model):
 
     def _compile_step(self, numbers: Sequence[str], metrics: Sequence[Any], ema_decay: float, seed: int) -> None:
         """Prepares what every kind of model has: averages, counters and random state."""
-        self.ema_decay = ema_decay
+        self.ema_decay, self.seed = ema_decay, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         for part in self.parts().values():
             if part.optimizer is not None:
@@ -154,12 +139,32 @@ class TextToImage(keras.Model):
         """Keras' own `fit`. A `tf.data.Dataset` brings its order with it: there, `shuffle` is off by default."""
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # Keras' default is a warning.
+        check_callbacks(kwargs.get("callbacks"), self._optimizers())
         for part in self.parts().values():
             part.network.check_ready()
         return super().fit(x, *args, **kwargs)
 
+    def _optimizers(self) -> list[keras.optimizers.Optimizer]:
+        return [part.optimizer for part in self.parts().values() if part.optimizer is not None]
+
+    @property
+    def optimizer(self) -> Rates | None:
+        """A view of all optimizers as one, for callbacks that change learning rates; `None` before `compile`."""
+        return Rates(self._optimizers) if getattr(self, "trackers", None) else None
+
+    @optimizer.setter
+    def optimizer(self, value: Any) -> None:
+        """Ignores `None`, which Keras sets; the optimizers are those of the parts.
+
+        Raises:
+            ValueError: for anything else.
+        """
+        if value is not None:
+            raise ValueError("Each part has an optimizer of its own: pass them to `compile` by name.")
+
     def train_step(self, data: dict[str, Any]) -> dict[str, Any]:
         """One update of every trained part, each judged by the others as they were before the step."""
+        data, _, _ = keras.utils.unpack_x_y_sample_weight(data)  # `train_on_batch` has put it into a tuple.
         batch = images_and_condition(data, self.text_encoder, self.reads)
         trained = {name: part for name, part in self.parts().items() if part.is_trained}
         variables = {name: part.network.trainable_variables for name, part in trained.items()}
@@ -175,6 +180,7 @@ class TextToImage(keras.Model):
 
     def test_step(self, data: dict[str, Any]) -> dict[str, Any]:
         """The same numbers on held-out images, with what images are drawn with and fixed noise."""
+        data, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         batch = images_and_condition(data, self.text_encoder, self.reads)
         _, numbers = self.losses_of(batch, 0, training=False)
         generated = numbers.pop("generated", None)
@@ -268,6 +274,48 @@ class TextToImage(keras.Model):
         return self.sampler(latents_for(seed, len(embeddings), self.drawer.noise_shape, truncation), embeddings)
 
     # -- files -----------------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """What the trained networks are built from, and what they are conditioned on, with what reads it."""
+        networks = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.part_classes}
+        return {
+            "embedding_dim": self.embedding_dim,
+            "conditioning_dropout": self.conditioning_dropout,
+            **networks,
+            **files.about_text(self),
+            "card": self.card,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """A new model of the same form.
+
+        A text encoder from outside the package is not in a configuration: `keras.saving.load_model` brings it along.
+        """
+        gan = files.from_config(cls, config)
+        if config.get("text_encoder") is not None:
+            # While Keras reads an archive nothing outside of it can be opened; `load_assets` comes after.
+            with contextlib.suppress(ValueError):
+                files.read_encoder(gan, Path())
+        return gan
+
+    def save_own_variables(self, store: Any) -> None:
+        """Part of `save` and `save_weights`: random states, which Keras leaves out, go along."""
+        super().save_own_variables(store)
+        save_random_states(self, store)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Part of `load_model` and `load_weights`."""
+        super().load_own_variables(load_random_states(self, store))
+
+    def save_assets(self, directory: str) -> None:
+        """Part of `save("model.keras")`: writes a text encoder from outside the package."""
+        (Path(directory) / "ABOUT.txt").write_text("The text encoder, where it is not one of keras_t2i.\n")
+        files.write_encoder(self, Path(directory))
+
+    def load_assets(self, directory: str) -> None:
+        """Part of `keras.saving.load_model`: reads it back."""
+        files.read_encoder(self, Path(directory))
 
     def export(self, path: str | os.PathLike[str], format: str = "saved_model", **options: Any) -> None:  # type: ignore[override]
         """Writes what draws for use without this package: see `keras_t2i.export.export`.

@@ -17,7 +17,7 @@ from keras_t2i.presets import names, store
 from keras_t2i.text import PACKAGED_ENCODERS, CaptionDenoiser, CaptionEncoder, TextEncoder
 from keras_t2i.text.unconditional import MARKER, NO_CAPTIONS
 
-__all__ = ["encoder_name", "initialize", "load", "save"]
+__all__ = ["encoder_name", "from_config", "initialize", "load", "read_encoder", "save", "write_encoder"]
 
 _TEXT_ENCODER = "text_encoder"
 _DENOISER = "caption_denoiser"
@@ -32,6 +32,8 @@ class Whole(Protocol):
     embedding_dim: int
     conditioning_dropout: float
     card: dict[str, Any]
+    text_of: dict[str, Any]
+    """What its configuration says of a text encoder that is still to be read."""
 
     def parts(self) -> Mapping[str, Any]:
         """The networks by name."""
@@ -67,29 +69,13 @@ def save(
         ValueError: if other files are in the way, a network is not one that `load` would accept, or the weights do not
             fit the `dtype`.
     """
-    encoder = gan.text_encoder
-    packaged_encoder = getattr(encoder, "packaged_name", None)
-    config = {
-        "format": names.FORMAT,
-        "versions": {"keras_t2i": keras_t2i.__version__, "keras": keras.__version__},
-        **gan.get_config(),
-        "sequence_length": encoder and encoder.sequence_length,
-        "text_encoder": packaged_encoder,
-        "text_encoder_fingerprint": encoder and encoder.fingerprint,
-        _DENOISER: gan.caption_denoiser and gan.caption_denoiser.get_config(),
-        "card": gan.card if card is None else card,
-    }
+    config = {"format": names.FORMAT, **gan.get_config(), "card": gan.card if card is None else card}
     weights = {name: part.network for name, part in gan.parts().items()}
     for name in _trained(gan):
         store.network_class(json.loads(json.dumps(config[name])), Network)
     if gan.caption_denoiser is not None:
         weights[_DENOISER] = gan.caption_denoiser
-
-    def write_encoder(folder: Path) -> None:
-        if encoder is not None and packaged_encoder is None:
-            encoder.save_to_preset(folder / _TEXT_ENCODER)
-
-    store.write(directory, config, weights, dtype, write_encoder)
+    store.write(directory, config, weights, dtype, lambda folder: write_encoder(gan, folder))
 
 
 def load(cls: type[Model], name: str | os.PathLike[str]) -> Model:
@@ -154,23 +140,60 @@ def _trained(gan: Whole) -> dict[str, Any]:
 
 
 def _build(cls: type[Model], directory: Path) -> Model:
-    config = names.read_config(directory)
+    gan = from_config(cls, names.read_config(directory))
+    read_encoder(gan, directory)
+    for name, part in gan.parts().items():
+        part.network.load_weights(store.weights_file(directory, name))
+    if gan.caption_denoiser is not None:
+        gan.caption_denoiser.load_weights(store.weights_file(directory, _DENOISER))
+    return gan
+
+
+def about_text(gan: Whole) -> dict[str, Any]:
+    """What a configuration says of what reads captions: the encoder, by name where it is in the package."""
+    encoder = gan.text_encoder
+    return {
+        "versions": {"keras_t2i": keras_t2i.__version__, "keras": keras.__version__},
+        "sequence_length": encoder and encoder.sequence_length,
+        "text_encoder": getattr(encoder, "packaged_name", None),
+        "text_encoder_fingerprint": encoder and encoder.fingerprint,
+        _DENOISER: gan.caption_denoiser and gan.caption_denoiser.get_config(),
+    }
+
+
+def from_config(cls: type[Model], config: dict[str, Any]) -> Model:
+    """A new model of a configuration; its text encoder is read by `read_encoder`."""
     networks = {
         name: store.network_class(config[name], base).from_config(config[name]["config"])
         for name, base in cls.part_classes.items()
     }
-    encoder = None if config["sequence_length"] is None else _text_encoder(config, directory)
-    gan = cls(encoder, **networks, embedding_dim=config["embedding_dim"])  # type: ignore[call-arg]
-    for name, part in gan.parts().items():
-        part.network.load_weights(store.weights_file(directory, name))
+    gan = cls(None, **networks, embedding_dim=config["embedding_dim"])  # type: ignore[call-arg]
     if config.get(_DENOISER) is not None:
         store.check_classes(config[_DENOISER], allowed=())
         gan.caption_denoiser = CaptionDenoiser.from_config(config[_DENOISER])
         gan.caption_denoiser.build((None, gan.embedding_dim))
-        gan.caption_denoiser.load_weights(store.weights_file(directory, _DENOISER))
-    gan.card = config["card"]
+    gan.card = config.get("card", {})
     gan.conditioning_dropout = float(config.get("conditioning_dropout", 0.0))
+    gan.text_of = {
+        name: config.get(name) for name in ("sequence_length", "text_encoder", "text_encoder_fingerprint", "versions")
+    }
     return gan
+
+
+def write_encoder(gan: Whole, directory: Path) -> None:
+    """Writes a text encoder from outside the package into a directory; one in the package is found by its name."""
+    if gan.text_encoder is not None and getattr(gan.text_encoder, "packaged_name", None) is None:
+        gan.text_encoder.save_to_preset(directory / _TEXT_ENCODER)
+
+
+def read_encoder(gan: Whole, directory: Path) -> None:
+    """Gives a model the text encoder that its configuration names, or that `write_encoder` has written.
+
+    Raises:
+        ValueError: if it is not the one that the model was trained with, or holds anything but classes of KerasNLP.
+    """
+    if gan.text_encoder is None and gan.text_of["sequence_length"] is not None:
+        gan.text_encoder = _text_encoder(gan.text_of, directory)
 
 
 def _text_encoder(config: dict[str, Any], directory: Path) -> CaptionEncoder:

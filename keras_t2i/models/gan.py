@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from keras_t2i.models.base import Part, TextToImage
+from keras_t2i.models.base import TextToImage
+from keras_t2i.models.manners import compile_config, restored
+from keras_t2i.models.part import Part
 from keras_t2i.networks.base import Discriminator, Generator, Network
 from keras_t2i.objectives import losses
 from keras_t2i.objectives.adversarial import AdversarialObjective
@@ -125,9 +127,16 @@ class TextToImageGAN(TextToImage):
             raise ValueError("`caption_augmentation` changes sentence embeddings; these networks read token numbers.")
         if keras.config.dtype_policy().name == "mixed_float16":
             raise ValueError("mixed_float16 would need loss scaling for two optimizers; use mixed_bfloat16 instead.")
+        if kwargs.setdefault("jit_compile", False) not in (False, "auto"):
+            raise ValueError(
+                "`jit_compile=True` would let training go on with weights that are not finite: XLA leaves out the stop "
+                "before them. Leave it out."
+            )
+        kwargs["jit_compile"] = False  # Keras' "auto" turns it on where there is a GPU.
         weight = contrastive_weight if contrastive_weight is not None else 0.5 * can_match
         objective = AdversarialObjective(loss, penalty, matching_weight, weight, augmentation)
         super().compile(optimizer=None, loss=None, **kwargs)
+        self._compile_options = {name: value for name, value in kwargs.items() if name != "jit_compile"}
         self.objective = objective
         self.caption_augmentation = caption_augmentation
         self.conditioning_dropout = caption_augmentation.dropout if caption_augmentation is not None else 0.0
@@ -163,9 +172,25 @@ class TextToImageGAN(TextToImage):
         held = [objective.loss, objective.penalties, objective.augmentation]
         return {**super().state(), "state": [held, self.caption_augmentation, self.generator_terms]}
 
-    def get_config(self) -> dict[str, Any]:
-        """The two networks and what they are conditioned on; the text encoder is kept as a preset of its own."""
-        networks = {
-            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("generator", "discriminator")
+    def get_compile_config(self) -> dict[str, Any] | None:
+        if not hasattr(self, "objective"):
+            return None
+        objective = self.objective
+        arguments = {
+            "loss": objective.loss,
+            "penalty": list(objective.penalties),
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+            "matching_weight": objective.matching_weight,
+            "contrastive_weight": objective.contrastive_weight,
+            "augmentation": objective.augmentation,
+            "caption_augmentation": self.caption_augmentation,
+            "generator_terms": self.generator_terms,
+            "ema_decay": self.ema_decay,
+            "seed": self.seed,
+            **self._compile_options,
         }
-        return {"embedding_dim": self.embedding_dim, "conditioning_dropout": self.conditioning_dropout, **networks}
+        return compile_config(arguments, self.generation_metrics)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**restored(config))

@@ -1,0 +1,75 @@
+"""What training changes beside weights: the variables and random states that objects hold, however they are nested."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+__all__ = ["held_by", "load_random_states", "save_random_states"]
+
+_PREFIX = "random_"
+
+_OPAQUE = ("builtins", "keras", "numpy", "tensorflow")
+"""What these libraries' own objects hold is none of our business."""
+
+
+def held_by(owner: Any) -> list[keras.Variable]:
+    """The variables and random states that losses, penalties, terms and augmentations hold, always in one order."""
+    return list(_held_by(owner, set()))
+
+
+def save_random_states(model: Any, store: Any) -> None:
+    """Puts the random states of a model, and of what it is compiled with, into a store of Keras."""
+    for number, variable in enumerate(_random_states(model)):
+        store[f"{_PREFIX}{number}"] = variable.numpy()
+
+
+def load_random_states(model: Any, store: Any) -> dict[str, Any]:
+    """Reads them back, as far as they are there; returns what else is in the store."""
+    names = list(store.keys())
+    for number, variable in enumerate(_random_states(model)):
+        if f"{_PREFIX}{number}" in names:
+            variable.assign(store[f"{_PREFIX}{number}"])
+    return {name: store[name] for name in names if not name.startswith(_PREFIX)}
+
+
+def _random_states(model: Any) -> list[Any]:
+    if not getattr(model, "trackers", None):  # Not compiled: there is nothing to go on with.
+        return []
+    of_networks = []
+    for part in model.parts().values():
+        weights = {id(weight) for weight in part.network.weights}
+        of_networks += [variable for variable in part.network.variables if id(variable) not in weights]
+    state = model.state()
+    return [*of_networks, *held_by([state["random"], state.get("state")])]
+
+
+def _held_by(owner: Any, seen: set[int]) -> Iterator[keras.Variable]:
+    """The variables and random states that losses, penalties and augmentations hold, however they are nested."""
+    if id(owner) in seen:
+        return
+    seen.add(id(owner))
+    if isinstance(owner, keras.Variable | tf.Variable):
+        yield owner
+    elif isinstance(owner, keras.random.SeedGenerator):
+        yield owner.state
+    elif isinstance(owner, keras.Layer | tf.Module):
+        if getattr(owner, "trainable", True):  # What is frozen, such as image features, never changes.
+            yield from owner.variables
+    elif isinstance(owner, list | tuple):
+        for item in owner:
+            yield from _held_by(item, seen)
+    elif isinstance(owner, dict):
+        for key in sorted(owner, key=str):
+            yield from _held_by(owner[key], seen)
+    elif isinstance(owner, functools.partial):
+        yield from _held_by([owner.func, owner.args, owner.keywords], seen)
+    elif isinstance(owner, types.MethodType):
+        yield from _held_by(owner.__self__, seen)
+    elif type(owner).__module__.partition(".")[0] not in _OPAQUE and hasattr(owner, "__dict__"):
+        yield from _held_by(vars(owner), seen)
