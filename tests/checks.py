@@ -10,18 +10,9 @@ import tensorflow as tf
 from keras_t2i import networks
 from keras_t2i.models.gan import TextToImageGAN
 
-FAMILIES = ("mlp", "dcgan", "df_gan", "compact", "self_attention", "wgan_gp", "projected")
+FAMILIES = tuple(networks.FAMILIES)  # A new family is in every test of families at once.
 EMBEDDING_DIM = 8
 LATENT_DIM = 6
-
-_DCGAN_VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "dcgan": ({}, {}),
-    "self_attention": (
-        {"spectral_normalization": True, "attention_at": 16},
-        {"normalization": "spectral", "attention_at": 16},
-    ),
-    "wgan_gp": ({}, {"normalization": "none"}),
-}
 
 
 def sizes_of(family: str) -> tuple[int, ...]:
@@ -32,26 +23,11 @@ def tiny_networks(
     family: str, image_size: int = 32, **kwargs: Any
 ) -> tuple[networks.Generator, networks.Discriminator]:
     """A generator and a discriminator with a few thousand weights; `kwargs` go to both, as `dtype` does."""
-    num_scales = image_size.bit_length() - 3
+    found = networks.FAMILIES[family]
+    of_generator, of_discriminator = found.tiny(image_size)
     common = {"image_size": image_size, **kwargs}
-    generator = {**common, "latent_dim": LATENT_DIM}
-    if family == "mlp":
-        return (
-            networks.MLPGenerator(**generator, text_width=4, widths=(8, 12)),
-            networks.MLPDiscriminator(**common, text_width=4, widths=(8, 12, 6)),
-        )
-    if family in _DCGAN_VARIANTS:
-        generator_options, discriminator_options = _DCGAN_VARIANTS[family]
-        return (
-            networks.DCGANGenerator(**generator, text_width=4, width=2, **generator_options),
-            networks.DCGANDiscriminator(**common, text_width=4, width=2, **discriminator_options),
-        )
-    if family == "df_gan":
-        return networks.DFGANGenerator(**generator, width=2), networks.DFGANDiscriminator(**common, width=2)
-    compact = networks.CompactGenerator(**generator, widths=(8,) * num_scales)
-    if family == "projected":  # Its frozen network has random weights.
-        return compact, networks.ProjectedDiscriminator(**common, input_size=32, widths=(4, 4, 6, 6), head_width=8)
-    return compact, networks.CompactDiscriminator(**common, widths=(6,) * num_scales, head_width=8)
+    generator = found.generator(**common, latent_dim=LATENT_DIM, **of_generator)
+    return generator, found.discriminator(**common, **of_discriminator)
 
 
 def built_networks(
