@@ -1,3 +1,4 @@
+import functools
 import json
 
 import keras
@@ -20,6 +21,22 @@ DISCRIMINATORS = [
     networks.DFGANDiscriminator,
     networks.CompactDiscriminator,
 ]
+
+
+@functools.cache
+def _networks(family):
+    """Networks of a family, built once, and the weights they start from."""
+    pair = built_networks(family)
+    return pair, [network.get_weights() for network in pair]
+
+
+@pytest.fixture
+def pair(family):
+    """Networks as `built_networks` makes them: building takes most of the time of these tests."""
+    pair, weights = _networks(family)
+    for network, start in zip(pair, weights, strict=True):
+        network.set_weights(start)
+    return pair
 
 
 def _outputs(generator, discriminator, image_size=32):
@@ -49,8 +66,8 @@ def test_outputs_stay_float32_in_mixed_precision(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_configuration_restores_the_architecture(family):
-    for network in built_networks(family):
+def test_configuration_restores_the_architecture(pair):
+    for network in pair:
         config = json.loads(json.dumps(keras.saving.serialize_keras_object(network)))
         restored = keras.saving.deserialize_keras_object(config)
         restored.build_for(EMBEDDING_DIM)
@@ -60,8 +77,8 @@ def test_configuration_restores_the_architecture(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_saved_weights_restore_the_outputs(family, tmp_path):
-    pair, others = built_networks(family), built_networks(family)
+def test_saved_weights_restore_the_outputs(pair, family, tmp_path):
+    others = built_networks(family)
     for network, other in zip(pair, others, strict=True):
         move_weights(network)
         network.save_weights(tmp_path / "network.weights.h5")
@@ -71,8 +88,8 @@ def test_saved_weights_restore_the_outputs(family, tmp_path):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_noise_and_caption_both_matter(family):
-    generator, discriminator = built_networks(family)
+def test_noise_and_caption_both_matter(pair):
+    generator, discriminator = pair
     move_weights(generator)
     move_weights(discriminator)
     first, second = make_batch(seed=0), make_batch(seed=1)
@@ -86,8 +103,7 @@ def test_noise_and_caption_both_matter(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_inference_repeats_itself_and_ignores_the_rest_of_the_batch(family):
-    pair = built_networks(family)
+def test_inference_repeats_itself_and_ignores_the_rest_of_the_batch(pair):
     images, logits = _outputs(*pair)
     again, logits_again = _outputs(*pair)
     np.testing.assert_array_equal(images, again)
@@ -98,8 +114,8 @@ def test_inference_repeats_itself_and_ignores_the_rest_of_the_batch(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_features_are_extracted_once_for_several_captions(family):
-    _, discriminator = built_networks(family)
+def test_features_are_extracted_once_for_several_captions(pair):
+    _, discriminator = pair
     batch = make_batch()
     features = discriminator.extract(tf.constant(batch["images"]), training=False)
     for text in (batch["sentence_embeddings"], batch["sentence_embeddings"][::-1].copy()):
@@ -108,10 +124,10 @@ def test_features_are_extracted_once_for_several_captions(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_adapted_networks_see_centered_and_scaled_captions(family):
+def test_adapted_networks_see_centered_and_scaled_captions(pair):
     text = 0.1 * make_batch(64)["sentence_embeddings"] + 3.0
     standardized = (text - text.mean(axis=0)) / (text - text.mean(axis=0)).std()
-    for network, first in zip(built_networks(family), (make_latents(), make_batch()["images"]), strict=True):
+    for network, first in zip(pair, (make_latents(), make_batch()["images"]), strict=True):
         move_weights(network)
         expected = network(first, standardized[:4], training=False).numpy()
         network.adapt(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import keras
@@ -16,8 +17,10 @@ VOCABULARY = 1000
 IDS = np.array([[2, 7, 0, 0, 0, 0], [2, 999, 7, 3, 0, 0], [2, 998, 7, 3, 0, 0], [7, 2, 0, 0, 0, 0]], np.float32)
 
 
-def reading(family: str, **kwargs: object) -> tuple[networks.Generator, networks.Discriminator]:
-    pair = tiny_networks(family, vocabulary_size=VOCABULARY, **kwargs)
+@functools.cache
+def reading(family: str, dtype: str = "float32") -> tuple[networks.Generator, networks.Discriminator]:
+    """Networks of a family with weights of their own, which no test changes."""
+    pair = tiny_networks(family, vocabulary_size=VOCABULARY, dtype=dtype)
     for network in pair:
         network.build_for(IDS.shape[1])
         move_weights(network)
@@ -29,7 +32,7 @@ def reading(family: str, **kwargs: object) -> tuple[networks.Generator, networks
 def test_every_family_reads_token_numbers_exactly(family: str, dtype: str) -> None:
     """998 and 999 would be one number in bfloat16."""
     latents, images = np.zeros((4, LATENT_DIM), np.float32), np.zeros((4, 32, 32, 3), np.float32)
-    for network, first in zip(reading(family, dtype=dtype), (latents, images), strict=True):
+    for network, first in zip(reading(family, dtype), (latents, images), strict=True):
         outputs = network(first, IDS, training=False).numpy()
         for one, other in ((0, 1), (1, 2), (0, 3)):
             assert np.abs(outputs[one] - outputs[other]).max() > 1e-5, (one, other)
