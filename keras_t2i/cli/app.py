@@ -71,4 +71,5 @@ def verbosity() -> int | str:
 
 
 def say(message: str) -> None:
+    """Prints a line for people, on stderr."""
     print(message, file=sys.stderr, flush=True)

@@ -56,7 +56,7 @@ class LiteRTBundle:
 
     @property
     def fingerprint(self) -> str:
-        """That of the model before it was converted: see `keras_t2i.core.provenance.fingerprint`."""
+        """That of the model before it was converted: see `keras_t2i.models.TextToImage.fingerprint`."""
         return self.description["model"]
 
     def token_ids(self, captions: Sequence[str]) -> np.ndarray:

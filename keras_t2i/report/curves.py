@@ -34,6 +34,7 @@ def _cost_of(resources: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None
 
 
 def summary_of(method: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """What a row of a table says of a number, or `None` where it has none."""
     return (method.get("summary") or {}).get(key) or {}
 
 
