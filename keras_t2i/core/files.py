@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "verify",
     "write_checksums",
     "write_file",
+    "write_files",
     "written",
     "written_atomically",
 ]
@@ -60,6 +61,18 @@ def write_file(path: str | os.PathLike[str], content: str | bytes | memoryview) 
     """
     with written(path) as beside:
         beside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def write_files(directory: str | os.PathLike[str], contents: Mapping[str, str | bytes | memoryview]) -> None:
+    """Writes files that belong together: none takes its place before all have been written beside theirs.
+
+    Raises:
+        OSError: if one cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        for name, content in contents.items():
+            beside = stack.enter_context(written(Path(directory) / name))
+            beside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager

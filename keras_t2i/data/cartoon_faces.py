@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data.names import Rendered
 from keras_t2i.data.pipeline import CaptionedImages
 from keras_t2i.data.synthetic import phrased, rendered_images, variations
@@ -180,7 +181,7 @@ def render_faces(labels: tf.Tensor, seeds: tf.Tensor, image_size: int) -> tf.Ten
         seen.append(free * layer)
         free -= seen[-1]
     pixels = tf.einsum("bkhw,bkc->bhwc", tf.stack([*seen, free], axis=1), colors)
-    return tf.clip_by_value(pixels / 127.5 - 1.0, -1.0, 1.0)
+    return tf.clip_by_value(from_bytes(pixels), -1.0, 1.0)
 
 
 def _rows(table: Mapping[str, Sequence[float]], labels: tf.Tensor) -> list[tf.Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from keras_t2i.core.files import written
 from keras_t2i.data.folder import FolderContents, read_folder
 from keras_t2i.data.rows import SkippedRow
 
@@ -86,11 +86,8 @@ class FolderReport:
         chosen = np.unique(np.linspace(0, self.num_images - 1, max(1, num_images)).round().astype(int))
         path = Path(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".contact_sheet") as directory:
-                drawn = Path(directory) / "sheet.png"
-                _draw(self.contents, chosen).save(drawn)
-                os.replace(drawn, path)
+            with written(path) as beside:
+                _draw(self.contents, chosen).save(beside, "PNG")
         except OSError as error:
             raise ValueError(
                 f"The contact sheet cannot be written to {str(path)!r}: {error.strerror or error}."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +18,8 @@ from rich.console import Console
 from rich.progress import track
 
 from keras_t2i.core.cache import cache_directory
+from keras_t2i.core.files import written
+from keras_t2i.core.pixels import from_bytes
 
 __all__ = ["MAX_PIXELS", "decode_image", "decoded_images", "open_bytes", "open_path", "pixel_loader"]
 
@@ -155,7 +156,6 @@ def decoded_images(
         cached = _open_cached(path, dtype, count)
         if cached is not None:
             return cached
-        directory.mkdir(parents=True, exist_ok=True)
         _write_records(path, _records(sources, count, opener, image_size), dtype, count)
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, RuntimeError) as error:
@@ -172,7 +172,7 @@ def pixel_loader(records: np.ndarray, positions: np.ndarray) -> Callable[[tf.Ten
         del seeds  # Files have no variations to draw.
         images = tf.numpy_function(lambda numbers: pixels[positions[numbers]], [indices], tf.uint8, stateful=False)
         images.set_shape((None, *pixels.shape[1:]))
-        return tf.cast(images, tf.float32) / 127.5 - 1.0
+        return from_bytes(tf.cast(images, tf.float32))
 
     return load_images
 
@@ -233,16 +233,8 @@ def _open_cached(path: Path, dtype: np.dtype[Any], count: int) -> np.ndarray | N
 
 def _write_records(path: Path, records: Iterator[bytes], dtype: np.dtype[Any], count: int) -> None:
     """Writes a `.npy` file beside its place and renames it. Plain writes: a full disk kills a memory map's process."""
-    file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, suffix=".part", delete=False)  # noqa: SIM115
-    try:
-        with file:
-            header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,)}
-            np.lib.format.write_array_header_1_0(file, header)
-            for record in records:
-                file.write(record)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(file.name, path)
-    except BaseException:
-        Path(file.name).unlink(missing_ok=True)
-        raise
+    with written(path) as beside, open(beside, "wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for record in records:
+            file.write(record)

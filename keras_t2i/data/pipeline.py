@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.core.pixels import to_uint8
 from keras_t2i.data.caption_variants import Variants
 from keras_t2i.data.rows import SkippedRow
 
@@ -64,7 +65,7 @@ class Split:
         starts = range(0, len(numbers), chunk_size)
         chunks = [slice(start, start + chunk_size) for start in starts]
         images = [np.asarray(self.load_images(numbers[chunk], seeds[chunk])) for chunk in chunks]
-        return np.clip(np.rint((np.concatenate(images) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+        return to_uint8(np.concatenate(images))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data.caption_variants import synonyms
 from keras_t2i.data.names import Rendered
 from keras_t2i.data.pipeline import CaptionedImages, Split
@@ -281,7 +282,7 @@ def render_shapes(labels: tf.Tensor, seeds: tf.Tensor, image_size: int) -> tf.Te
     distance = tf.einsum("sbhw,bs->bhw", distances, tf.one_hot(shape, len(SHAPE_ATTRIBUTES["shape"])))
     cover = tf.clip_by_value(0.5 - distance * radius[:, None, None] * image_size, 0.0, 1.0)[..., None]
     pixels = paper[:, None, None, :] * (1 - cover) + ink[:, None, None, :] * cover
-    return tf.clip_by_value(pixels / 127.5 - 1.0, -1.0, 1.0)
+    return tf.clip_by_value(from_bytes(pixels), -1.0, 1.0)
 
 
 def _signed_distances(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from keras_t2i.core.latents import latents_for
+from keras_t2i.core.pixels import to_uint8
 from keras_t2i.core.provenance import png, provenance
 from keras_t2i.export.wordpiece import WordPiece
 
@@ -104,7 +105,7 @@ class LiteRTBundle:
         images = self.draw(
             latents_for(seed, len(sentence_embeddings), self.latent_dim, truncation), sentence_embeddings
         )
-        return np.rint(np.clip((images + 1.0) * 127.5, 0.0, 255.0)).astype(np.uint8)
+        return to_uint8(images)
 
     def draw(self, latents: np.ndarray, sentence_embeddings: np.ndarray) -> np.ndarray:
         """What the generator gives: float32 in [-1, 1], shape `(N, H, W, 3)`."""

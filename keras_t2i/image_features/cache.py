@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.core.files import write_file
 from keras_t2i.image_features.features import ImageFeatures
 
 __all__ = ["CachedImageFeatures"]
@@ -70,15 +70,7 @@ class CachedImageFeatures:
         np.save(buffer, features, allow_pickle=False)
         content = buffer.getvalue()
         try:
-            self.cache_dir.mkdir(parents=True, exist_ok=True)
-            handle, beside = tempfile.mkstemp(dir=self.cache_dir, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(hashlib.sha256(content).digest() + content)
-                os.replace(beside, path)
-            except OSError:
-                Path(beside).unlink(missing_ok=True)
-                raise
+            write_file(path, hashlib.sha256(content).digest() + content)
         except OSError as error:
             self._writable = False
             warnings.warn(f"Image features are not cached: {self.cache_dir} cannot be written ({error}).", stacklevel=3)

@@ -11,11 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.core.pixels import to_bytes
+from keras_t2i.core.pixels import from_bytes, resize, to_bytes
 from keras_t2i.image_features.frozen_graph import FrozenGraph
 from keras_t2i.image_features.mobilenet_v2 import build_mobilenet_v2, imagenet_arrays, read_arrays
 
-__all__ = ["ImageFeatures", "resize"]
+__all__ = ["ImageFeatures"]
 
 
 class ImageFeatures:
@@ -152,7 +152,7 @@ class ImageFeatures:
         return self._traced_maps(tf.convert_to_tensor(images))
 
     def _embed(self, pixels: tf.Tensor) -> tf.Tensor:
-        return self._pool(pixels / 127.5 - 1.0)
+        return self._pool(from_bytes(pixels))
 
     def _pool(self, images: tf.Tensor) -> tf.Tensor:
         return self.network(resize(images, self.image_size), training=False)["pool"]
@@ -174,32 +174,6 @@ class _FrozenGraphFeatures(ImageFeatures):
     def embed(self, images: tf.Tensor) -> tf.Tensor:
         """As `ImageFeatures.embed`: feature vectors of images in [-1, 1]."""
         return self._traced_embed(to_bytes(images))
-
-
-def resize(images: tf.Tensor, size: int) -> tf.Tensor:
-    """Resizes images to a square with a triangular filter: antialiased when they shrink, bilinear when they grow.
-
-    The result is that of `tf.image.resize(images, (size, size), antialias=True)`. Its operation has no GPU kernel and
-    XLA cannot compile it; two matrix products have neither limit.
-
-    Args:
-        images: float32, shape `(B, H, W, 3)`.
-        size: Height and width to resize to, in pixels.
-
-    Returns:
-        Images, float32, shape `(B, size, size, 3)`.
-    """
-
-    def weights(old_size: tf.Tensor) -> tf.Tensor:
-        scale = tf.cast(old_size, tf.float32) / size
-        centers = (tf.range(size, dtype=tf.float32) + 0.5) * scale
-        positions = tf.range(tf.cast(old_size, tf.float32)) + 0.5
-        triangles = tf.nn.relu(1.0 - tf.abs(centers[:, None] - positions) / tf.maximum(scale, 1.0))
-        return triangles / tf.reduce_sum(triangles, axis=1, keepdims=True)
-
-    shape = tf.shape(images)
-    rows = tf.einsum("sh,bhwc->bswc", weights(shape[1]), images)
-    return tf.ensure_shape(tf.einsum("sw,bhwc->bhsc", weights(shape[2]), rows), (None, size, size, 3))
 
 
 def _fingerprint(network: keras.Model) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data import RENDERED
 
 __all__ = ["AttributeJudge", "attribute_accuracy"]
@@ -81,7 +82,7 @@ class AttributeJudge:
         """Returns the attributes seen, int64, shape `(N, num_attributes)`, in images, uint8, shape `(N, H, W, 3)`."""
         predictions = []
         for start in range(0, len(images), batch_size):
-            batch = tf.cast(images[start : start + batch_size], tf.float32) / 127.5 - 1.0
+            batch = from_bytes(tf.cast(images[start : start + batch_size], tf.float32))
             if batch.shape[1] != _JUDGE_SIZE:
                 batch = tf.image.resize(batch, (_JUDGE_SIZE, _JUDGE_SIZE), antialias=True)
             parts = tf.split(self.network(batch, training=False), self._sizes, axis=1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_t2i.core.pixels import from_bytes
 from keras_t2i.metrics.attributes import AttributeJudge, attribute_accuracy
 from keras_t2i.metrics.colors import color_accuracy
 from keras_t2i.metrics.diversity import pairwise_distance
@@ -191,7 +192,7 @@ def _discriminator_gap(gan: Any, dataset: Any, seed: int) -> float:
     def logits(split: Any) -> np.ndarray:
         numbers = _some(split.num_images, _NUM_JUDGED, seed)
         captions = [split.captions[position] for position in split.caption_of_each()[numbers]]
-        images = split.pixels(numbers).astype(np.float32) / 127.5 - 1.0
+        images = from_bytes(split.pixels(numbers).astype(np.float32))
         text = gan.text_encoder.encode(captions)
         starts = range(0, len(numbers), 64)
         return np.concatenate(

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.core.pixels import rounded
 from keras_t2i.metrics.attributes import AttributeJudge, attribute_accuracy
 from keras_t2i.metrics.frechet import frechet_distance
 from keras_t2i.metrics.kernel import kernel_distance
@@ -64,8 +65,8 @@ class GenerationMetric(keras.metrics.Metric):
         if missing:
             raise ValueError(f"The metric {self.name!r} needs {missing[0]!r} in each batch; got {sorted(batch)}.")
         if "images" in self.needs:
-            batch = {**batch, "images": _to_uint8(batch["images"])}
-        tf.py_function(self._keep, [_to_uint8(generated), *(batch[name] for name in self.needs)], [])
+            batch = {**batch, "images": rounded(batch["images"])}
+        tf.py_function(self._keep, [rounded(generated), *(batch[name] for name in self.needs)], [])
 
     def _keep(self, generated: tf.Tensor, *values: tf.Tensor) -> None:
         batch = {name: value.numpy() for name, value in zip(self.needs, values, strict=True)}
@@ -180,7 +181,3 @@ class AttributeAccuracy(GenerationMetric):
     def compute(self, *gathered: np.ndarray) -> float:
         predictions, labels = gathered
         return attribute_accuracy(predictions, labels, list(self.judge.attributes))["all_attributes"]
-
-
-def _to_uint8(images: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.round(tf.clip_by_value((images + 1.0) * 127.5, 0.0, 255.0)), tf.uint8)

@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.core.pixels import from_bytes
+
 __all__ = ["diversity_within_caption", "perceptual_distances"]
 
 _PAIRS_AT_ONCE = 32
@@ -93,7 +95,7 @@ def _unit_maps(features: SupportsMaps, images: np.ndarray) -> list[np.ndarray]:
     # Each distinct image once: on some processors the last bits depend on an image's place in the batch.
     distinct, places = np.unique(images.reshape(len(images), -1), axis=0, return_inverse=True)
     pixels = tf.constant(distinct.reshape(-1, *images.shape[1:]), tf.float32)
-    maps = features.maps(pixels / 127.5 - 1.0)
+    maps = features.maps(from_bytes(pixels))
     return [tf.math.l2_normalize(each, axis=-1, epsilon=1e-10).numpy()[places] for each in maps]
 
 

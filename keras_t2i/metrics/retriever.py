@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from keras_t2i.core.files import written
+from keras_t2i.core.pixels import from_bytes
 from keras_t2i.metrics.hashed_text_tower import HashedTextTower, hash_captions
 
 __all__ = ["Retriever"]
@@ -164,17 +165,10 @@ class Retriever:
             OSError: if the file cannot be written.
         """
         self._check_trained()
-        path = Path(path)
         about = {"format": _FORMAT, "features": self.features.name, "fingerprint": self.features.fingerprint}
         arrays = {f"w{number:02d}": variable.numpy() for number, variable in enumerate(self._variables)}
-        handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, about=json.dumps(about), mean=self._mean, scale=self._scale, **arrays)
-            os.replace(beside, path)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
+        with written(path) as beside, open(beside, "wb") as file:
+            np.savez_compressed(file, about=json.dumps(about), mean=self._mean, scale=self._scale, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], features: Any) -> Retriever:
@@ -234,7 +228,7 @@ class Retriever:
         grids = []
         for start in range(0, len(images), 64):
             try:
-                maps = source.maps(tf.cast(images[start : start + 64], tf.float32) / 127.5 - 1.0)
+                maps = source.maps(from_bytes(tf.cast(images[start : start + 64], tf.float32)))
             except ValueError:  # Some networks have no maps.
                 return vectors
             # The last map has seen the whole image everywhere; the one before it still knows where things are.

@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from keras_t2i.networks.attention import SelfAttention, attention_size
 from keras_t2i.networks.base import Discriminator, Generator, check_image_size
+from keras_t2i.networks.blocks import leaky
 from keras_t2i.networks.families import Family
 
 __all__ = ["CompactDiscriminator", "CompactGenerator"]
@@ -79,9 +80,9 @@ class CompactGenerator(Generator):
         self.to_image = _conv(3, scale=1.0, name="to_image")
 
     def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
-        text = _leaky(self.to_text(self.standardized(sentence_embeddings)))
+        text = leaky(self.to_text(self.standardized(sentence_embeddings)))
         joined = ops.concatenate([ops.cast(latents, text.dtype), text], axis=-1)
-        style = _leaky(self.to_style(joined))
+        style = leaky(self.to_style(joined))
         maps = [ops.reshape(self.to_features(joined), (-1, 4, 4, self.widths[0]))]
         for block in self.blocks:
             features = block(maps[-1], style)
@@ -92,8 +93,8 @@ class CompactGenerator(Generator):
 
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         features = self.features(latents, sentence_embeddings, training=training)[-1]
-        features = self.full_size(self.upsample(_leaky(features)))
-        images = self.to_image(_leaky(features))
+        features = self.full_size(self.upsample(leaky(features)))
+        images = self.to_image(leaky(features))
         return ops.tanh(ops.cast(images, "float32"))
 
     def get_config(self) -> dict[str, Any]:
@@ -171,7 +172,7 @@ class CompactDiscriminator(Discriminator):
 
     def summary(self, maps: list[Any]) -> Any:
         """The features that are judged, from `maps`, shape `(B, 16 * head_width)`."""
-        return self.flatten(_leaky(self.head(_leaky(maps[-1]))))
+        return self.flatten(leaky(self.head(leaky(maps[-1]))))
 
     def _attended(self, features: Any) -> Any:
         if self.attention is None or features.shape[1] != self.attention_at:
@@ -213,8 +214,8 @@ class UpBlock(layers.Layer):
         self.upsample = layers.UpSampling2D(2, interpolation="nearest")
 
     def call(self, features: Any, style: Any) -> Any:
-        residual = self.conv_in(self.upsample(_leaky(self.modulation_in(features, style))))
-        residual = self.conv_out(_leaky(self.modulation_out(residual, style)))
+        residual = self.conv_in(self.upsample(leaky(self.modulation_in(features, style))))
+        residual = self.conv_out(leaky(self.modulation_out(residual, style)))
         return self.upsample(self.shortcut(features)) + residual
 
 
@@ -229,7 +230,7 @@ class DownBlock(layers.Layer):
         self.pool = layers.AveragePooling2D(2)
 
     def call(self, features: Any) -> Any:
-        residual = self.conv_out(_leaky(self.conv_in(_leaky(features))))
+        residual = self.conv_out(leaky(self.conv_in(leaky(features))))
         return self.shortcut(self.pool(features)) + residual
 
 
@@ -249,10 +250,6 @@ class Modulation(layers.Layer):
 def _conv(filters: int, size: int = 3, strides: int = 1, scale: float = 2.0, **kwargs: Any) -> layers.Conv2D:
     initializer = keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
     return layers.Conv2D(filters, size, strides=strides, padding="same", kernel_initializer=initializer, **kwargs)
-
-
-def _leaky(features: Any) -> Any:
-    return ops.leaky_relu(features, negative_slope=0.2)
 
 
 def _tiny(image_size: int) -> tuple[dict[str, Any], dict[str, Any]]:

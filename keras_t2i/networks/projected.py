@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_t2i.core.pixels import resize
 from keras_t2i.networks.base import Discriminator, check_image_size
 from keras_t2i.networks.blocks import leaky
 from keras_t2i.networks.compact import CompactGenerator
@@ -134,10 +135,10 @@ class ProjectedDiscriminator(Discriminator):
             )
 
     def extract(self, images: Any, training: bool | None = None) -> list[Any]:
-        taps = self.backbone(_resized(images, self.input_size), training=False)
+        taps = self.backbone(resize(images, self.input_size), training=False)
         mixed = [mix(tap) for mix, tap in zip(self.mix_channels, taps, strict=True)]
         for i in reversed(range(len(self.mix_scales))):
-            mixed[i] = (mixed[i] + self.mix_scales[i](_resized(mixed[i + 1], mixed[i].shape[1]))) / 2**0.5
+            mixed[i] = (mixed[i] + self.mix_scales[i](resize(mixed[i + 1], mixed[i].shape[1]))) / 2**0.5
         found = [head(maps, training=training) for head, maps in zip(self.heads, mixed, strict=True)]
         realness = sum(ops.mean(each, axis=(1, 2, 3)) for each, _ in found) / len(found)
         return [realness, ops.concatenate([ops.mean(maps, axis=(1, 2)) for _, maps in found], axis=-1)]
@@ -181,21 +182,6 @@ class Head(layers.Layer):
 def _random(scale: float) -> keras.initializers.Initializer:
     """Makes of inputs with the standard deviation `1 / scale` outputs with about 1."""
     return keras.initializers.VarianceScaling(scale**2, "fan_in", "untruncated_normal")
-
-
-def _resized(images: Any, size: int) -> Any:
-    """Squares of another size by a triangular filter: bilinear where they grow, antialiased where they shrink.
-
-    Products with a matrix, unlike the operation for it, can be differentiated twice, which gradient penalties do.
-    """
-    old_size = images.shape[1]
-    if old_size == size:
-        return images
-    scale = old_size / size
-    centers = (np.arange(size) + 0.5) * scale
-    triangles = np.maximum(1.0 - np.abs(centers[:, None] - np.arange(old_size) - 0.5) / max(scale, 1.0), 0.0)
-    matrix = ops.cast(triangles / triangles.sum(axis=1, keepdims=True), images.dtype)
-    return ops.einsum("bhwc,sw->bhsc", ops.einsum("bhwc,sh->bswc", images, matrix), matrix)
 
 
 # Its frozen network gets its weights by `initialize_backbone`.

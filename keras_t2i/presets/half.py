@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import h5py
 import numpy as np
+
+from keras_t2i.core.files import written
 
 __all__ = ["halve_weights"]
 
@@ -19,11 +20,9 @@ def halve_weights(path: Path) -> None:
     Raises:
         ValueError: if a number is too large for float16.
     """
-    beside = path.with_suffix(".part")
-    with h5py.File(path, "r") as source, h5py.File(beside, "w") as target:
+    with written(path) as beside, h5py.File(path, "r") as source, h5py.File(beside, "w") as target:
         source.visititems(lambda name, item: _copy(path, name, item, target))
         target.attrs.update(source.attrs)
-    os.replace(beside, path)
 
 
 def _copy(path: Path, name: str, item: h5py.Group | h5py.Dataset, target: h5py.File) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,6 +43,7 @@ def generate(
         ValueError: for a text that is no caption, a factor that is no truncation, or if `model` is no model.
         OSError: if the files cannot be written.
     """
+    from keras_t2i.core.files import write_files
     from keras_t2i.core.provenance import png, provenance
     from keras_t2i.data.rows import caption_problem
     from keras_t2i.training import draw_grid
@@ -62,12 +61,7 @@ def generate(
     names = list(pictures)
     grid = draw_grid(images.reshape(len(captions), num_images, *images.shape[1:]), captions)
     pictures["grid.png"] = png(grid, provenance(fingerprint, None, seed, 0, truncation))
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output, prefix=".generate-") as beside:
-        for name, content in pictures.items():
-            (Path(beside) / name).write_bytes(content)
-        for name in pictures:
-            os.replace(Path(beside) / name, output / name)
+    write_files(output, pictures)
     return {"images": [str(output / name) for name in names], "grid": str(output / "grid.png")}
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from keras_t2i.core.files import write_file
 from keras_t2i.text.base import CaptionEncoder
 
 __all__ = ["CachedTextEncoder"]
@@ -76,15 +75,7 @@ class CachedTextEncoder:
         np.save(buffer, np.array([(np.void(key), embedding) for key, embedding in new], self._row), allow_pickle=False)
         content = buffer.getvalue()
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            handle, beside = tempfile.mkstemp(dir=self.directory, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                os.replace(beside, self.directory / f"{hashlib.sha256(content).hexdigest()}.npy")
-            except OSError:
-                Path(beside).unlink(missing_ok=True)
-                raise
+            write_file(self.directory / f"{hashlib.sha256(content).hexdigest()}.npy", content)
         except OSError as error:
             self._writable = False
             warnings.warn(f"Embeddings are not cached: {self.directory} cannot be written ({error}).", stacklevel=3)

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_t2i.core.files import write_file
 from keras_t2i.training.checkpoint import Checkpoints, TrainingState
 
 __all__ = [
@@ -247,9 +248,7 @@ class EpochLog(keras.callbacks.Callback):
         writer = csv.DictWriter(text, list(names))
         writer.writeheader()
         writer.writerows(rows)
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
-        temporary.replace(self.path)
+        write_file(self.path, text.getvalue())
 
 
 class EveryEpochs(keras.callbacks.Callback):

@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_t2i.core.files import sha256, sync_directory, write_file
 from keras_t2i.models import TextToImage
 from keras_t2i.training.model_state import model_state, owners
 
@@ -101,11 +102,11 @@ class Checkpoints:
         try:
             self._remove_leftovers()
             temporary.mkdir(parents=True)
-            _write(temporary / _ARRAYS, buffer.getbuffer())
-            _write(temporary / _MANIFEST, manifest.encode())
-            _sync_directory(temporary)
+            write_file(temporary / _ARRAYS, buffer.getbuffer())
+            write_file(temporary / _MANIFEST, manifest)
+            sync_directory(temporary)
             temporary.rename(target)
-            _sync_directory(self.directory)
+            sync_directory(self.directory)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             reason = error.strerror or error
@@ -163,14 +164,14 @@ def _fingerprint(gan: TextToImage) -> str | None:
     return None if gan.text_encoder is None else gan.text_encoder.fingerprint
 
 
-def _manifest(gan: TextToImage, state: TrainingState, arrays: dict[str, np.ndarray], sha256: str) -> dict[str, Any]:
+def _manifest(gan: TextToImage, state: TrainingState, arrays: dict[str, np.ndarray], digest: str) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "state": asdict(state),
         "parts": {name: type(owner).__name__ for name, owner in owners(gan).items()},
         "text_encoder": _fingerprint(gan),
         "arrays": {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()},
-        "arrays_sha256": sha256,
+        "arrays_sha256": digest,
     }
 
 
@@ -183,14 +184,14 @@ def _signed(manifest: dict[str, Any]) -> str:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
         manifest = json.loads((path / _MANIFEST).read_bytes())
-        sha256 = manifest.pop("manifest_sha256", None)
+        signature = manifest.pop("manifest_sha256", None)
     except (ValueError, AttributeError, TypeError) as error:
         raise _DamagedError(f"{_MANIFEST} is not readable") from error
-    if sha256 != hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest():
+    if signature != hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest():
         raise _DamagedError(f"the SHA-256 of {_MANIFEST} differs")
     if manifest["format"] != _FORMAT:
         raise ValueError(f"{path} has format {manifest['format']}; this version of keras_t2i reads format {_FORMAT}.")
-    if manifest["arrays_sha256"] != _sha256(path / _ARRAYS):
+    if manifest["arrays_sha256"] != sha256(path / _ARRAYS):
         raise _DamagedError(f"the SHA-256 of {_ARRAYS} differs")
     try:
         with np.load(path / _ARRAYS, allow_pickle=False) as file:
@@ -227,28 +228,6 @@ def _check_fits(
 
 def _described(array: np.ndarray | keras.Variable) -> str:
     return f"{keras.backend.standardize_dtype(array.dtype)}{tuple(array.shape)}"
-
-
-def _write(path: Path, data: bytes | memoryview) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_directory(path: Path) -> None:
-    """Makes a rename survive a power cut; not every system can open a directory."""
-    if os.name == "posix":
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _discard(path: Path) -> None:

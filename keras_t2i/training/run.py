@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.core.files import write_file
 from keras_t2i.models import TextToImage
 from keras_t2i.training.callbacks import (
     ClockedProgressBar,
@@ -224,9 +225,7 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
         raise ValueError(f"`config` must be made of what JSON can hold: {error}.") from error
     config = json.loads(text)
     if not path.exists():
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_file(path, text + "\n")
         return
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))

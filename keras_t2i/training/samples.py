@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_t2i.core.files import write_file
 from keras_t2i.training.checkpoint import TrainingState
 
 __all__ = ["Samples", "SaveSamples", "read_samples"]
@@ -86,10 +87,7 @@ class SaveSamples(keras.callbacks.Callback):
         images = self.model.generate_from_embeddings(self.sentence_embeddings, seed=self.seed)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, images=images, step=self.state.step, minutes=self.state.seconds / 60)
-        self.directory.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(path)
+        write_file(path, buffer.getbuffer())
 
 
 def read_samples(directory: str | os.PathLike[str]) -> list[Samples]:

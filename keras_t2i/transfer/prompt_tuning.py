@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i.core.latents import latents_for
+from keras_t2i.core.pixels import from_bytes
 from keras_t2i.text.new_words import token_table, vector_of, with_words
 from keras_t2i.transfer.tensor_file import read_tensors, write_tensors
 
@@ -238,4 +239,4 @@ def _as_float(images: np.ndarray, image_size: int) -> np.ndarray:
         raise ValueError(
             f"`images` must have shape (N, {image_size}, {image_size}, 3), as this model draws; got {images.shape}."
         )
-    return images.astype(np.float32) / 127.5 - 1.0 if images.dtype == np.uint8 else images.astype(np.float32)
+    return from_bytes(images.astype(np.float32)) if images.dtype == np.uint8 else images.astype(np.float32)

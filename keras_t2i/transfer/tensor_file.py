@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_t2i.core.files import write_file
+
 __all__ = ["read_tensors", "write_tensors"]
 
 
@@ -21,9 +23,7 @@ def write_tensors(path: Path, format: str, tensors: dict[str, np.ndarray], metad
 
     metadata = {"format": format, **metadata}
     metadata["sha256"] = _digest(tensors, metadata)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(save(tensors, metadata))
-    beside.replace(path)
+    write_file(path, save(tensors, metadata))
 
 
 def read_tensors(path: Path, format: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:

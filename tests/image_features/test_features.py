@@ -11,8 +11,8 @@ import tensorflow as tf
 from keras import layers
 from tiny_image_networks import tiny_network, write_inception_like_graph
 
+from keras_t2i.core.pixels import resize
 from keras_t2i.image_features import ImageFeatures
-from keras_t2i.image_features.features import resize
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (11, 24, 20, 3), dtype=np.uint8)
 

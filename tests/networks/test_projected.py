@@ -7,11 +7,10 @@ from checks import EMBEDDING_DIM, copies, make_batch, one_line, tensors, tiny_ga
 from keras_t2i.augmentation import DiffAugment
 
 from keras_t2i import TextToImageGAN
+from keras_t2i.core.pixels import resize
 from keras_t2i.image_features import ImageFeatures
-from keras_t2i.image_features.features import resize
 from keras_t2i.networks import ProjectedDiscriminator
 from keras_t2i.networks.mobilenet_v2 import build_mobilenet_v2, kernel_shapes
-from keras_t2i.networks.projected import _resized
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +113,8 @@ def test_other_weights_are_refused_in_one_line(gan, features):
 @pytest.mark.parametrize(("image_size", "input_size"), [(64, 32), (64, 96), (128, 96), (32, 32)])
 def test_images_are_resized_as_those_of_image_features_are(image_size, input_size):
     images = tf.random.stateless_uniform((2, image_size, image_size, 3), (1, 2), -1.0, 1.0)
-    np.testing.assert_allclose(_resized(images, input_size), resize(images, input_size), atol=1e-5)
+    expected = tf.image.resize(images, (input_size, input_size), antialias=True)
+    np.testing.assert_allclose(resize(images, input_size), expected, atol=1e-5)
 
 
 def test_match_is_the_logit_without_realness():
