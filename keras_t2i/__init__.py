@@ -94,6 +94,35 @@ class _Renamed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 sys.meta_path.append(_Renamed())
 
+
+class _Registering(importlib.abc.MetaPathFinder):
+    """Makes our models known to Keras as soon as it is there, so that `keras.saving.load_model` can read them."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target) if name == "keras" else None
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_register(module: ModuleType) -> None:
+                execute(module)
+                _register(module)
+
+            spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
+        return spec
+
+
+def _register(keras: Any) -> None:
+    """Puts a class that knows where the real one is in its place, until that is imported and takes it."""
+
+    def from_config(config: dict[str, Any]) -> Any:
+        return importlib.import_module("keras_t2i.models").TextToImageGAN.from_config(config)
+
+    stand_in = type("TextToImageGAN", (), {"from_config": staticmethod(from_config)})
+    keras.saving.get_custom_objects().setdefault("keras_t2i>TextToImageGAN", stand_in)
+
+
 if "keras" in sys.modules:
     # `keras.saving.load_model` finds classes that are registered. Who has imported Keras may want to.
     importlib.import_module("keras_t2i.models")
+else:
+    sys.meta_path.insert(0, _Registering())

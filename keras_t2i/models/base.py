@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -18,18 +17,17 @@ from keras_t2i import export
 from keras_t2i.core.backend import value_and_gradients
 from keras_t2i.core.latents import latents_for
 from keras_t2i.models import files
+from keras_t2i.models.archive import Archived
 from keras_t2i.models.batch import images_and_condition
 from keras_t2i.models.manners import Rates, check_callbacks
 from keras_t2i.models.part import Part
 from keras_t2i.models.sampling import Sampler, prompt_embeddings
-from keras_t2i.models.state import load_random_states, save_random_states
 from keras_t2i.models.step import Guard, update_averages
-from keras_t2i.networks.base import Network
 
 __all__ = ["TextToImage"]
 
 
-class TextToImage(keras.Model):
+class TextToImage(Archived):
     """Base class of models that are trained on captioned images and draw captions.
 
     Batches are dictionaries with `"images"` (float32 in [-1, 1], shape `(B, H, W, 3)`) and either `"captions"`
@@ -49,9 +47,6 @@ class TextToImage(keras.Model):
     Raises:
         ValueError: if the length of the embeddings is unknown.
     """
-
-    part_classes: ClassVar[dict[str, type[Network]]] = {}
-    """The parts that the constructor takes, by name, and the base class of each."""
 
     def __init__(self, text_encoder: Any, embedding_dim: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -129,6 +124,7 @@ class TextToImage(keras.Model):
         for part in self.parts().values():
             if part.optimizer is not None:
                 part.optimizer.build(part.network.trainable_variables)
+        self._rates = Rates(self._optimizers)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in numbers}
         self.generation_metrics = list(metrics)
 
@@ -137,10 +133,15 @@ class TextToImage(keras.Model):
         return [*getattr(self, "trackers", {}).values(), *getattr(self, "generation_metrics", [])]
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Keras' own `fit`. A `tf.data.Dataset` brings its order with it: there, `shuffle` is off by default."""
+        """Keras' own `fit`. A `tf.data.Dataset` brings its order with it: there, `shuffle` is off by default.
+
+        Raises:
+            ValueError: if a network lacks something, or a callback would lose work: before anything is trained.
+        """
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # Keras' default is a warning.
-        check_callbacks(kwargs.get("callbacks"), self._optimizers())
+        given = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
+        check_callbacks(self, given.get("callbacks"), self._optimizers())
         for part in self.parts().values():
             part.network.check_ready()
         return super().fit(x, *args, **kwargs)
@@ -151,7 +152,7 @@ class TextToImage(keras.Model):
     @property
     def optimizer(self) -> Rates | None:
         """A view of all optimizers as one, for callbacks that change learning rates; `None` before `compile`."""
-        return Rates(self._optimizers) if getattr(self, "trackers", None) else None
+        return getattr(self, "_rates", None)
 
     @optimizer.setter
     def optimizer(self, value: Any) -> None:
@@ -275,48 +276,6 @@ class TextToImage(keras.Model):
         return self.sampler(latents_for(seed, len(embeddings), self.drawer.noise_shape, truncation), embeddings)
 
     # -- files -----------------------------------------------------------------------------------------------------
-
-    def get_config(self) -> dict[str, Any]:
-        """What the trained networks are built from, and what they are conditioned on, with what reads it."""
-        networks = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.part_classes}
-        return {
-            "embedding_dim": self.embedding_dim,
-            "conditioning_dropout": self.conditioning_dropout,
-            **networks,
-            **files.about_text(self),
-            "card": self.card,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """A new model of the same form.
-
-        A text encoder from outside the package is not in a configuration: `keras.saving.load_model` brings it along.
-        """
-        gan = files.from_config(cls, config)
-        if config.get("text_encoder") is not None:
-            # While Keras reads an archive nothing outside of it can be opened; `load_assets` comes after.
-            with contextlib.suppress(ValueError):
-                files.read_encoder(gan, Path())
-        return gan
-
-    def save_own_variables(self, store: Any) -> None:
-        """Part of `save` and `save_weights`: random states, which Keras leaves out, go along."""
-        super().save_own_variables(store)
-        save_random_states(self, store)
-
-    def load_own_variables(self, store: Any) -> None:
-        """Part of `load_model` and `load_weights`."""
-        super().load_own_variables(load_random_states(self, store))
-
-    def save_assets(self, directory: str) -> None:
-        """Part of `save("model.keras")`: writes a text encoder from outside the package."""
-        (Path(directory) / "ABOUT.txt").write_text("The text encoder, where it is not one of keras_t2i.\n")
-        files.write_encoder(self, Path(directory))
-
-    def load_assets(self, directory: str) -> None:
-        """Part of `keras.saving.load_model`: reads it back."""
-        files.read_encoder(self, Path(directory))
 
     def export(self, path: str | os.PathLike[str], format: str = "saved_model", **options: Any) -> None:  # type: ignore[override]
         """Writes what draws for use without this package: see `keras_t2i.export.export`.

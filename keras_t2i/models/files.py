@@ -71,11 +71,28 @@ def save(
     """
     config = {"format": names.FORMAT, **gan.get_config(), "card": gan.card if card is None else card}
     weights = {name: part.network for name, part in gan.parts().items()}
-    for name in _trained(gan):
-        store.network_class(json.loads(json.dumps(config[name])), Network)
+    check(gan, config)
     if gan.caption_denoiser is not None:
         weights[_DENOISER] = gan.caption_denoiser
     store.write(directory, config, weights, dtype, lambda folder: write_encoder(gan, folder))
+
+
+def check(gan: Whole, config: Mapping[str, Any] | None = None) -> None:
+    """Refuses a model that could be written, but not read.
+
+    Args:
+        gan: The model.
+        config: What describes it, if that is not its configuration.
+
+    Raises:
+        ValueError: if a network is not registered, or the card is not plain JSON.
+    """
+    try:
+        plain = json.loads(json.dumps(gan.get_config() if config is None else config))
+    except TypeError as error:
+        raise ValueError(f"The card of the model must be plain JSON; got one that is not ({error}).") from error
+    for name in _trained(gan):
+        store.network_class(plain[name], Network)
 
 
 def load(cls: type[Model], name: str | os.PathLike[str]) -> Model:

@@ -190,7 +190,7 @@ class TextToImageGAN(TextToImage):
             "seed": self.seed,
             **self._compile_options,
         }
-        return compile_config(arguments, self.generation_metrics)
+        return compile_config(self.parts(), arguments, self.generation_metrics)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**restored(config))
+        self.compile(**restored(self.parts(), config))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
+
+from keras_t2i.models import files
+from keras_t2i.models.part import Part
 
 __all__ = ["Rates", "check_callbacks", "compile_config", "restored"]
 
@@ -17,13 +22,15 @@ _REFUSED: dict[type[keras.callbacks.Callback], str] = {
     "(`ema_decay`): leave it out",
 }
 _CHANGES_RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
+_COMPARES = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
 _SERIALIZED = "serialized"
 
 
 class Rates:
     """The optimizers of a model as one, for what looks at `model.optimizer.learning_rate`.
 
-    Reading gives the rate of the first; setting moves all of them, and their ratios stay as they are.
+    Reading gives the rate of the first; setting moves all of them, and their ratios stay as they are: also through a
+    rate of 0, where those of before are kept.
 
     Args:
         optimizers: A function that returns them.
@@ -31,6 +38,7 @@ class Rates:
 
     def __init__(self, optimizers: Callable[[], list[keras.optimizers.Optimizer]]) -> None:
         self._optimizers = optimizers
+        self._ratios: list[float] = []
 
     @property
     def built(self) -> bool:
@@ -43,6 +51,11 @@ class Rates:
         return [variable for optimizer in self._optimizers() for variable in optimizer.variables]
 
     @property
+    def iterations(self) -> Any:
+        """Steps done, a variable."""
+        return self._optimizers()[0].iterations
+
+    @property
     def learning_rate(self) -> Any:
         """The rate of the first optimizer, a variable."""
         return self._optimizers()[0].learning_rate
@@ -51,31 +64,52 @@ class Rates:
     def learning_rate(self, value: float) -> None:
         optimizers = self._optimizers()
         _refuse_schedules(optimizers, "Setting `optimizer.learning_rate`")
-        factor = float(value) / float(keras.ops.convert_to_numpy(optimizers[0].learning_rate))
-        for optimizer in optimizers:
-            optimizer.learning_rate = factor * float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        rates = [float(keras.ops.convert_to_numpy(optimizer.learning_rate)) for optimizer in optimizers]
+        if rates[0] > 0:
+            self._ratios = [rate / rates[0] for rate in rates]
+        if not self._ratios:
+            raise ValueError(
+                f"`optimizer.learning_rate` got {float(value)}, but the rates are {rates}, with no ratio to keep: set "
+                "that of each optimizer."
+            )
+        for optimizer, ratio in zip(optimizers, self._ratios, strict=True):
+            optimizer.learning_rate = float(value) * ratio
 
 
-def check_callbacks(callbacks: Any, optimizers: list[keras.optimizers.Optimizer]) -> None:
+def check_callbacks(model: Any, callbacks: Any, optimizers: list[keras.optimizers.Optimizer]) -> None:
     """Refuses callbacks that would lose something, before training.
 
     Raises:
-        ValueError: for such a callback, or one that changes learning rates which follow a schedule.
+        ValueError: for such a callback, one that changes learning rates which follow a schedule, one that would write
+            what cannot be read, or one that Keras would stop at after the first epoch.
     """
     given = getattr(callbacks, "callbacks", callbacks) or []
     for callback in given if isinstance(given, Iterable) else [given]:
+        name = type(callback).__name__
         for kind, why in _REFUSED.items():
             if isinstance(callback, kind):
                 raise ValueError(f"The callback {kind.__name__} {why}.")
         if isinstance(callback, _CHANGES_RATES):
-            _refuse_schedules(optimizers, f"The callback {type(callback).__name__}")
+            _refuse_schedules(optimizers, f"The callback {name}")
+        is_checkpoint = isinstance(callback, keras.callbacks.ModelCheckpoint)
+        if is_checkpoint and not callback.save_weights_only:
+            files.check(model)
+        compares = callback.save_best_only if is_checkpoint else isinstance(callback, _COMPARES)
+        if compares and callback.mode == "auto" and callback.monitor not in ("loss", "val_loss"):
+            raise ValueError(
+                f"The callback {name} got monitor={callback.monitor!r} and mode='auto', which Keras cannot tell the "
+                "better direction of: pass mode='min' or mode='max'."
+            )
 
 
-def compile_config(arguments: Mapping[str, Any], metrics: Iterable[Any]) -> dict[str, Any] | None:
-    """The arguments of `compile` in a form that JSON can hold, or `None` with a warning where they have none.
+def compile_config(
+    parts: Mapping[str, Part], arguments: Mapping[str, Any], metrics: Iterable[Any]
+) -> dict[str, Any] | None:
+    """How a model is trained in a form that JSON can hold, or `None` with a warning where it has none.
 
     Args:
-        arguments: By name; objects are asked for their `get_config`.
+        parts: The networks by name.
+        arguments: Those of `compile` by name; objects must be Keras' own or registered.
         metrics: What `compile` was given to measure with; it is left out, with a warning.
     """
     found: dict[str, Any] = {}
@@ -83,20 +117,43 @@ def compile_config(arguments: Mapping[str, Any], metrics: Iterable[Any]) -> dict
         try:
             found[name] = _plain(value)
         except TypeError:
-            warnings.warn(
-                f"The file holds the whole model, but not how it is trained: `{name}` cannot be serialized. Call "
-                "`compile` on the loaded model before training it further.",
-                stacklevel=2,
-            )
+            _warn_without(f"`{name}` cannot be serialized")
             return None
+    layers = {name: part.network._flatten_layers() for name, part in parts.items() if part.is_trained}
+    trainable = {name: [_trained_of(layer) for layer in each] for name, each in layers.items()}
+    if any(
+        getattr(layer, "lora_enabled", False) for name in trainable for layer in parts[name].network._flatten_layers()
+    ):
+        _warn_without("the adapters of LoRA are merged into their layers")
+        return None
     if names := [metric.name for metric in metrics]:
         warnings.warn(f"The file does not hold the metrics {', '.join(names)}: compile with them again.", stacklevel=2)
-    return found
+    return {"arguments": found, "trainable": trainable}
 
 
-def restored(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `compile` that `compile_config` has made plain."""
-    return {name: _object(value) for name, value in config.items()}
+def restored(parts: Mapping[str, Part], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `compile` that `compile_config` has made plain; the same weights are frozen as were."""
+    for name, saved in config["trainable"].items():
+        layers = list(parts[name].network._flatten_layers())
+        for layer, (trainable, _) in zip(layers, saved, strict=True):
+            layer.trainable = trainable
+        for layer, (_, weights) in zip(layers, saved, strict=True):
+            for weight, trainable in zip(layer.weights, weights, strict=True):
+                weight.trainable = trainable
+    return {name: _object(value) for name, value in config["arguments"].items()}
+
+
+def _trained_of(layer: keras.Layer) -> tuple[bool, list[bool]]:
+    """Whether a layer is trained, which changes what it computes, and which of its weights are."""
+    return bool(layer.trainable), [bool(weight.trainable) for weight in layer.weights]
+
+
+def _warn_without(why: str) -> None:
+    warnings.warn(
+        f"The file holds the whole model, but not how it is trained: {why}. Call `compile` on the loaded model before "
+        "training it further.",
+        stacklevel=3,
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -104,9 +161,11 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if not hasattr(value, "get_config"):
-        raise TypeError
-    return {_SERIALIZED: keras.saving.serialize_keras_object(value)}
+    named = value if inspect.isfunction(value) else type(value)
+    is_registered = keras.saving.get_registered_object(keras.saving.get_registered_name(named)) is named
+    if not is_registered and not type(value).__module__.startswith("keras."):
+        raise TypeError  # Keras would write it, and find nothing of that name when it reads the file.
+    return {_SERIALIZED: json.loads(json.dumps(keras.saving.serialize_keras_object(value)))}
 
 
 def _object(value: Any) -> Any:

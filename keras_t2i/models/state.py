@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 __all__ = ["held_by", "load_random_states", "save_random_states"]
 
 _PREFIX = "random_"
+_ENCODER = "text_encoder"
 
 _OPAQUE = ("builtins", "keras", "numpy", "tensorflow")
 """What these libraries' own objects hold is none of our business."""
@@ -24,18 +26,34 @@ def held_by(owner: Any) -> list[keras.Variable]:
 
 
 def save_random_states(model: Any, store: Any) -> None:
-    """Puts the random states of a model, and of what it is compiled with, into a store of Keras."""
+    """Puts the random states of a model, and of what it is compiled with, into a store of Keras.
+
+    The fingerprint of its text encoder goes along, whose weights do not.
+    """
     for number, variable in enumerate(_random_states(model)):
         store[f"{_PREFIX}{number}"] = variable.numpy()
+    if model.text_encoder is not None:
+        store[_ENCODER] = np.frombuffer(bytes.fromhex(model.text_encoder.fingerprint), np.uint8)
 
 
 def load_random_states(model: Any, store: Any) -> dict[str, Any]:
-    """Reads them back, as far as they are there; returns what else is in the store."""
+    """Reads them back, as far as they are there; returns what else is in the store.
+
+    Raises:
+        ValueError: if the weights were trained with another text encoder.
+    """
     names = list(store.keys())
+    if _ENCODER in names and model.text_encoder is not None:
+        theirs, ours = np.array(store[_ENCODER]).tobytes().hex(), model.text_encoder.fingerprint
+        if theirs != ours:
+            raise ValueError(
+                f"these weights were trained with another text encoder (fingerprint {theirs[:12]}; this model's is "
+                f"{ours[:12]}): build the model with that one."
+            )
     for number, variable in enumerate(_random_states(model)):
         if f"{_PREFIX}{number}" in names:
             variable.assign(store[f"{_PREFIX}{number}"])
-    return {name: store[name] for name in names if not name.startswith(_PREFIX)}
+    return {name: store[name] for name in names if not name.startswith(_PREFIX) and name != _ENCODER}
 
 
 def _random_states(model: Any) -> list[Any]:

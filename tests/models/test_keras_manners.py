@@ -17,7 +17,8 @@ from keras_t2i.augmentation import CaptionAugmentation, DiffAugment
 from keras_t2i.losses import Reconstruction
 from tiny_encoder import write_bert_preset
 
-from keras_t2i import TextToImageGAN
+from keras_t2i import TextToImageGAN, networks, transfer
+from keras_t2i.objectives.penalties import R1
 from keras_t2i.text import CaptionDenoiser, TextEncoder
 
 EMBEDDINGS = np.random.default_rng(0).normal(size=(3, EMBEDDING_DIM)).astype(np.float32)
@@ -51,8 +52,8 @@ def test_a_keras_file_holds_the_whole_model_for_a_fresh_process(tmp_path: Path) 
     gan.card = {"license": "Apache-2.0"}
     gan.save(tmp_path / "model.keras")
     code = f"""
-import keras, numpy as np
 import keras_t2i
+import keras, numpy as np
 gan = keras.saving.load_model({str(tmp_path / "model.keras")!r})
 assert type(gan) is keras_t2i.TextToImageGAN and gan.card == {{"license": "Apache-2.0"}}
 np.save({str(tmp_path / "images.npy")!r}, gan.generate(["a red star", "a green disk"], num_images=2, seed=3))
@@ -88,6 +89,76 @@ def test_what_cannot_be_kept_of_training_is_said(tmp_path: Path) -> None:
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.generate_from_embeddings(EMBEDDINGS), gan.generate_from_embeddings(EMBEDDINGS))
     assert not loaded.compiled
+
+
+class Unregistered(R1):
+    """A penalty that Keras could write, but would not find again."""
+
+
+def test_what_keras_would_not_find_again_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    gan = tiny_gan("mlp", penalty=Unregistered())
+    with pytest.warns(UserWarning, match="`penalty` cannot be serialized"):
+        gan.save(path)
+    assert not keras.saving.load_model(path).compiled
+
+    class Unknown(networks.MLPGenerator):
+        pass
+
+    before = path.read_bytes()
+    unknown = Unknown.from_config(gan.generator.get_config())
+    other = TextToImageGAN(None, unknown, gan.discriminator, embedding_dim=EMBEDDING_DIM)
+    other.compile()
+    refused(other, keras.callbacks.ModelCheckpoint(path), "'Unknown' is not a network that is known here")
+    gan.card = {"set": {1, 2}}
+    for model, match in ((other, "import the module that registers it"), (gan, "must be plain JSON")):
+        with pytest.raises(ValueError, match=match) as error:
+            model.save(path)
+        one_line(error)
+    assert path.read_bytes() == before
+
+
+def test_what_was_frozen_is_frozen_in_the_loaded_model(tmp_path: Path) -> None:
+    gan = tiny_gan("mlp")
+    transfer.freeze(gan, discriminator=["text"], late_blocks=1)
+    gan.compile(seed=1)
+    gan.fit(batches(), verbose=0)
+    gan.save(tmp_path / "model.keras")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Skipping variable loading")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for side in ("generator", "discriminator"):
+        ours, theirs = ([w.trainable for w in getattr(model, side).weights] for model in (gan, loaded))
+        assert ours == theirs
+        assert not all(ours)
+    for each in (gan, loaded):
+        each.fit(batches(), verbose=0)
+    for one, other in zip(weights(gan), weights(loaded), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_adapters_are_merged_and_that_is_said(tmp_path: Path) -> None:
+    gan = tiny_gan("compact")
+    transfer.lora(gan)
+    gan.compile()
+    gan.fit(batches(), verbose=0)
+    with pytest.warns(UserWarning, match="adapters of LoRA are merged"):
+        gan.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert not loaded.compiled
+    np.testing.assert_array_equal(loaded.generate_from_embeddings(EMBEDDINGS), gan.generate_from_embeddings(EMBEDDINGS))
+
+
+def test_weights_go_without_the_encoder_and_to_a_model_with_the_same(tmp_path: Path) -> None:
+    encoders = [TextEncoder.from_preset("caption_mini_en", sequence_length=length) for length in (16, 12)]
+    gan = moved(tiny_gan("mlp", encoders[0]))
+    gan.save_weights(tmp_path / "m.weights.h5")
+    assert (tmp_path / "m.weights.h5").stat().st_size < 2**20
+    same, other = (tiny_gan("mlp", encoder) for encoder in encoders)
+    same.load_weights(tmp_path / "m.weights.h5")
+    np.testing.assert_array_equal(same.generate("a red star"), gan.generate("a red star"))
+    with pytest.raises(ValueError, match="trained with another text encoder"):
+        other.load_weights(tmp_path / "m.weights.h5")
 
 
 def test_configurations_and_clones_have_the_same_form() -> None:
@@ -137,6 +208,9 @@ def test_learning_rate_callbacks_move_both_rates_and_keep_their_ratio() -> None:
     plateau = keras.callbacks.ReduceLROnPlateau("generator_loss", factor=0.5, patience=1, min_delta=1e9, mode="min")
     gan.fit(batches(), epochs=2, callbacks=[plateau], verbose=0)
     np.testing.assert_allclose(rates(gan), [1.25e-4, 2.5e-4], rtol=1e-6)
+    warm_up = keras.callbacks.LearningRateScheduler(lambda epoch: 1e-3 * epoch)
+    gan.fit(batches(), epochs=2, callbacks=[warm_up], verbose=0)
+    np.testing.assert_allclose(rates(gan), [1e-3, 2e-3], rtol=1e-6)
 
 
 def refused(gan: TextToImageGAN, callback: Any, match: str) -> None:
@@ -153,6 +227,11 @@ def test_what_would_lose_something_is_refused_before_training(tmp_path: Path) ->
     refused(gan, keras.callbacks.ReduceLROnPlateau("generator_loss"), "pass a number")
     refused(gan, keras.callbacks.BackupAndRestore(tmp_path / "backup"), r"use keras_t2i\.training\.train")
     refused(gan, keras.callbacks.SwapEMAWeights(), "leave it out")
+    refused(gan, keras.callbacks.EarlyStopping("generator_loss"), "pass mode='min' or mode='max'")
+    best = keras.callbacks.ModelCheckpoint(tmp_path / "m.keras", monitor="val_caption_accuracy", save_best_only=True)
+    refused(gan, best, "pass mode='min' or mode='max'")
+    with pytest.raises(ValueError, match="leave it out"):
+        gan.fit(batches(), None, None, 1, 0, [keras.callbacks.SwapEMAWeights()])
     with pytest.raises(ValueError, match="`jit_compile=True`") as error:
         tiny_gan("mlp", jit_compile=True)
     one_line(error)
@@ -197,5 +276,6 @@ def test_other_callbacks_do_what_they_say(tmp_path: Path) -> None:
 
 def test_tensorboard_logs(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    tiny_gan("mlp").fit(batches(), callbacks=[keras.callbacks.TensorBoard(tmp_path)], verbose=0)
+    board = keras.callbacks.TensorBoard(tmp_path, write_steps_per_second=True)
+    tiny_gan("mlp").fit(batches(), callbacks=[board], verbose=0)
     assert list(tmp_path.rglob("events.*"))
