@@ -3,8 +3,8 @@
 from keras_t2i.metrics.attributes import AttributeJudge, attribute_accuracy
 from keras_t2i.metrics.clip import CLIPJudge
 from keras_t2i.metrics.colors import color_accuracy
-from keras_t2i.metrics.diversity import pairwise_distance
-from keras_t2i.metrics.evaluate import Evaluation, compare_images, evaluate_model, warnings_for
+from keras_t2i.metrics.diversity import pairwise_distance, relative_diversity
+from keras_t2i.metrics.evaluate import Evaluation, evaluate_model, measured
 from keras_t2i.metrics.frechet import frechet_distance
 from keras_t2i.metrics.generation import (
     AttributeAccuracy,
@@ -14,9 +14,11 @@ from keras_t2i.metrics.generation import (
     RPrecision,
     TextImageScore,
 )
-from keras_t2i.metrics.glossary import COSTS, MEASURES, described
+from keras_t2i.metrics.glossary import COSTS, MEASURES, described, warnings_for
+from keras_t2i.metrics.image_sets import compare_images
 from keras_t2i.metrics.kernel import kernel_distance
 from keras_t2i.metrics.manifold import manifold_metrics
+from keras_t2i.metrics.measure import Examined, Measure
 from keras_t2i.metrics.neighbors import memorization, nearest_neighbors
 from keras_t2i.metrics.perceptual import diversity_within_caption, perceptual_distances
 from keras_t2i.metrics.resources import count_multiply_adds, latency, measure_resources, parameters, peak_memory_mb
@@ -31,9 +33,11 @@ __all__ = [
     "AttributeJudge",
     "CLIPJudge",
     "Evaluation",
+    "Examined",
     "FrechetDistance",
     "GenerationMetric",
     "KernelDistance",
+    "Measure",
     "RPrecision",
     "Retriever",
     "TextImageScore",
@@ -50,6 +54,7 @@ __all__ = [
     "latency",
     "manifold_metrics",
     "measure_resources",
+    "measured",
     "memorization",
     "nearest_neighbors",
     "pairwise_distance",
@@ -57,6 +62,7 @@ __all__ = [
     "peak_memory_mb",
     "perceptual_distances",
     "r_precision",
+    "relative_diversity",
     "step_profile",
     "text_image_score",
     "warnings_for",

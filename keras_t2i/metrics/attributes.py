@@ -14,8 +14,9 @@ from keras import layers
 
 from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data import RENDERED
+from keras_t2i.metrics.measure import Examined, Measure
 
-__all__ = ["AttributeJudge", "attribute_accuracy"]
+__all__ = ["ALL_ATTRIBUTES", "AttributeJudge", "attribute_accuracy"]
 
 _JUDGE_SIZE = 64
 
@@ -130,3 +131,24 @@ def attribute_accuracy(predictions: np.ndarray, labels: np.ndarray, names: Seque
     right = predictions == labels
     shares = {name: float(right[:, i].mean()) for i, name in enumerate(names)}
     return {"all_attributes": float(right.all(axis=1).mean()), **shares}
+
+
+def _attributes(examined: Examined) -> dict[str, float]:
+    judge, labels = examined.attributes, examined.labels
+    if judge is None or labels is None:
+        return {}
+    names, asked = list(judge.attributes), np.repeat(labels, examined.num_images, axis=0)
+    on_real = attribute_accuracy(judge.predict(examined.real), labels, names)
+    found = attribute_accuracy(judge.predict(examined.generated), asked, names)
+    return {**found, "judge_on_real": on_real["all_attributes"]}
+
+
+ALL_ATTRIBUTES = Measure(
+    _attributes,
+    "All attributes right",
+    "higher",
+    "share",
+    "Share of images of held-out captions in which a classifier of real images finds every attribute right.",
+    on_real="judge_on_real",
+    in_curves=True,
+)

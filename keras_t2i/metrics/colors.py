@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["COLORS", "ColorAccuracy", "color_accuracy", "color_shares", "colors_named"]
+from keras_t2i.metrics.measure import Examined, Measure
+
+__all__ = ["COLORS", "COLOR_ACCURACY", "ColorAccuracy", "color_accuracy", "color_shares", "colors_named"]
 
 # Examples of each basic color term (Berlin & Kay 1969) in sRGB; a pixel bears the name of the nearest in CIELAB.
 _EXAMPLES: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -178,3 +180,23 @@ def _cielab(rgb: np.ndarray) -> np.ndarray:
     xyz = linear @ (to_xyz / to_xyz.sum(axis=1, keepdims=True)).T
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
     return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=-1)
+
+
+def _colors(examined: Examined) -> dict[str, float]:
+    if examined.attributes is not None and examined.labels is not None:
+        return {}  # A judge of all attributes sees the color too, and better.
+    found = color_accuracy(examined.generated, examined.repeated)
+    if not found.num_judged:
+        return {}
+    on_real = color_accuracy(examined.real, examined.captions)
+    return {"color_accuracy": found.share, "color_accuracy_on_real": on_real.share}
+
+
+COLOR_ACCURACY = Measure(
+    _colors,
+    "Color obeyed",
+    "higher",
+    "share",
+    "Of images whose caption names one color: the share that shows it.",
+    on_real="color_accuracy_on_real",
+)

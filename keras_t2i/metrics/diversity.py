@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-__all__ = ["pairwise_distance"]
+from keras_t2i.metrics.measure import Examined, Measure
+
+__all__ = ["DIVERSITY", "pairwise_distance", "relative_diversity"]
+
+_COLLAPSED = 0.5
 
 
 def pairwise_distance(images: np.ndarray) -> float:
@@ -25,3 +32,45 @@ def pairwise_distance(images: np.ndarray) -> float:
     # The mean of |a - b|^2 over all ordered pairs of different images is 2 N / (N - 1) times the variance.
     variance = flat.var(axis=0).mean()
     return float(np.sqrt(2.0 * len(flat) / (len(flat) - 1) * variance))
+
+
+def relative_diversity(generated: np.ndarray, real: np.ndarray) -> float:
+    """Returns the distance between pairs of generated images, divided by that between pairs of real ones.
+
+    Args:
+        generated: At least two images, shape `(N, H, W, 3)`.
+        real: Likewise, in the same units, shape `(M, H, W, 3)`.
+
+    Returns:
+        1 where they are as diverse as real images, 0 where all are alike.
+
+    Raises:
+        ValueError: with fewer than two images of either.
+    """
+    return pairwise_distance(generated) / max(pairwise_distance(real), 1e-12)
+
+
+def _diversity(examined: Examined) -> dict[str, float]:
+    if min(len(examined.real), len(examined.generated)) < 2:
+        return {}
+    return {"diversity": relative_diversity(examined.generated, examined.real)}
+
+
+def _alarm(numbers: Mapping[str, Any]) -> str | None:
+    if numbers["diversity"] < _COLLAPSED:
+        return (
+            f"Collapse: images of different captions lie {numbers['diversity']:.2f} times as far apart as real ones. "
+            "Look at the grids; try another loss or penalty, or a lower learning rate."
+        )
+    return None
+
+
+DIVERSITY = Measure(
+    _diversity,
+    "Diversity",
+    None,
+    "number",
+    "Distance between pairs of generated images, divided by that between real ones: 1 is right.",
+    alarm=_alarm,
+    in_curves=True,
+)

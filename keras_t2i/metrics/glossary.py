@@ -1,11 +1,34 @@
-"""What the numbers are called and what they mean: one list for every table, page and chart, the most telling first."""
+"""What is measured, and what the numbers are called and mean: for every table, page and chart."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["COSTS", "MEASURES", "described", "on_real"]
+from keras_t2i.core.tables import Table
+from keras_t2i.metrics.measure import Measure
+
+__all__ = ["COSTS", "MEASURES", "described", "on_real", "terms", "warnings_for"]
+
+MEASURES: Table[Measure] = Table(
+    "metric",
+    {
+        "all_attributes": "keras_t2i.metrics.attributes:ALL_ATTRIBUTES",
+        "kernel_distance": "keras_t2i.metrics.image_sets:KERNEL_DISTANCE",
+        "frechet_distance": "keras_t2i.metrics.image_sets:FRECHET_DISTANCE",
+        "precision": "keras_t2i.metrics.image_sets:PRECISION",
+        "coverage": "keras_t2i.metrics.image_sets:COVERAGE",
+        "r_precision": "keras_t2i.metrics.text_image:R_PRECISION",
+        "color_accuracy": "keras_t2i.metrics.colors:COLOR_ACCURACY",
+        "diversity": "keras_t2i.metrics.diversity:DIVERSITY",
+        "diversity_within_caption": "keras_t2i.metrics.perceptual:DIVERSITY_WITHIN_CAPTION",
+        "memorization": "keras_t2i.metrics.copies:MEMORIZATION",
+        "discriminator_gap": "keras_t2i.metrics.discriminator_gap:DISCRIMINATOR_GAP",
+    },
+)
+"""What `evaluate_model` measures, by the name of the number, the most telling first: tables and pages keep this order,
+and the first that there is ranks methods. One of your own is a `Measure`, or where to find it:
+`MEASURES["mine"] = "my_package.sharpness:SHARPNESS"`."""
 
 
 class _Term(NamedTuple):
@@ -16,86 +39,6 @@ class _Term(NamedTuple):
     help: str
 
 
-_MEASURES = (
-    _Term(
-        "all_attributes",
-        "All attributes right",
-        "higher",
-        "share",
-        "Share of images of held-out captions in which a classifier of real images finds every attribute right.",
-    ),
-    _Term(
-        "kernel_distance",
-        "Kernel distance (KID)",
-        "lower",
-        "number",
-        "Unbiased squared maximum mean discrepancy, cubic kernel, between features of generated and of real held-out "
-        "images.",
-    ),
-    _Term(
-        "frechet_distance",
-        "Fréchet distance",
-        "lower",
-        "number",
-        "Between Gaussians fitted to the same features. It depends on how many there are: compare at equal numbers.",
-    ),
-    _Term(
-        "precision",
-        "Precision",
-        "higher",
-        "share",
-        "Share of generated images that lie in the neighborhood of a real one.",
-    ),
-    _Term(
-        "coverage",
-        "Coverage",
-        "higher",
-        "share",
-        "Share of real images that have a generated one in their neighborhood.",
-    ),
-    _Term(
-        "r_precision",
-        "R-precision",
-        "higher",
-        "share",
-        "How often an image's own caption comes first among 100, as judged by a network that was not trained with.",
-    ),
-    _Term(
-        "color_accuracy",
-        "Color obeyed",
-        "higher",
-        "share",
-        "Of images whose caption names one color: the share that shows it.",
-    ),
-    _Term(
-        "diversity",
-        "Diversity",
-        None,
-        "number",
-        "Distance between pairs of generated images, divided by that between real ones: 1 is right.",
-    ),
-    _Term(
-        "diversity_within_caption",
-        "Diversity in a caption",
-        None,
-        "number",
-        "Mean perceptual distance between images of the same caption.",
-    ),
-    _Term(
-        "memorization",
-        "Copies",
-        "lower",
-        "share",
-        "Share of images that lie closer to a training image than 95 % of real held-out images do: 5 % is right.",
-    ),
-    _Term(
-        "discriminator_gap",
-        "Discriminator's gap",
-        "lower",
-        "number",
-        "How surely the discriminator tells training images from held-out ones: 0 not at all, 1 always.",
-    ),
-)
 _COSTS = (
     _Term("generator_parameters", "Generator parameters", "lower", "count", "Weights of the generator."),
     _Term("discriminator_parameters", "Discriminator parameters", None, "count", "Needed for training only."),
@@ -118,28 +61,32 @@ _COSTS = (
     _Term("litert_megabytes", "LiteRT size", "lower", "MB", "On disk, text encoder included."),
     _Term("peak_memory_mb", "Peak memory", "lower", "MB", "Of the process that trained and measured."),
 )
-MEASURES: tuple[dict[str, Any], ...] = tuple(term._asdict() for term in _MEASURES)
-"""What `evaluate_model` measures: `key`, `label`, whether `"higher"` or `"lower"` is `better`, `unit` and `help`."""
 COSTS: tuple[dict[str, Any], ...] = tuple(term._asdict() for term in _COSTS)
-"""What a model costs, likewise: see `keras_t2i.metrics.measure_resources` and `step_profile`."""
+"""What a model costs: `key`, `label`, whether `"higher"` or `"lower"` is `better`, `unit` and `help`. See
+`keras_t2i.metrics.measure_resources` and `step_profile`."""
 
 
-_ON_REAL = {
-    "all_attributes": "judge_on_real",
-    "r_precision": "r_precision_on_real",
-    "color_accuracy": "color_accuracy_on_real",
-}
+def terms() -> list[dict[str, Any]]:
+    """What measures are called, as `COSTS` has it for costs, in the order of the table."""
+    return [_Term(key, of.label, of.better, of.unit, of.help)._asdict() for key, of in MEASURES.items()]
 
 
 def described(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Numbers with what they are called and mean, in the order of the lists; those in neither list are left out."""
+    """Numbers with what they are called and mean: measures in the order of their table, then costs; no others."""
     return [
         {**term, "value": numbers[term["key"]], "on_real": on_real(term["key"], numbers)}
-        for term in (*MEASURES, *COSTS)
+        for term in (*terms(), *COSTS)
         if numbers.get(term["key"]) is not None
     ]
 
 
 def on_real(key: str, numbers: Mapping[str, Any]) -> float | None:
     """What a measure says about real images, where it has been asked: beside it, a judge's figures can be read."""
-    return numbers.get(_ON_REAL.get(key, ""))
+    return numbers.get(MEASURES[key].on_real or "") if key in MEASURES else None
+
+
+def warnings_for(numbers: Mapping[str, Any]) -> list[str]:
+    """What a user should look at before trusting a model, in sentences, from what `evaluate_model` has measured."""
+    alarms = [measure.alarm for key, measure in MEASURES.items() if numbers.get(key) is not None]
+    found = [alarm(numbers) for alarm in alarms if alarm is not None]
+    return [sentence for sentence in found if sentence is not None]

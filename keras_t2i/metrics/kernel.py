@@ -8,14 +8,14 @@ import numpy as np
 
 from keras_t2i.metrics.feature_checks import checked_features
 
-__all__ = ["KernelDistance", "kernel_distance"]
+__all__ = ["KernelEstimate", "kernel_distance"]
 
 _BLOCK_SIZE = 512  # 2 MB of kernel values, which stay in the cache
 _NORMAL_QUANTILE = 1.959964  # 97.5 %
 
 
 @dataclass(frozen=True)
-class KernelDistance:
+class KernelEstimate:
     """A kernel distance and the ends of its 95 % confidence interval.
 
     Args:
@@ -29,7 +29,7 @@ class KernelDistance:
     high: float
 
 
-def kernel_distance(real: np.ndarray, generated: np.ndarray) -> KernelDistance:
+def kernel_distance(real: np.ndarray, generated: np.ndarray) -> KernelEstimate:
     """Returns the squared maximum mean discrepancy under the kernel `(x.y / D + 1)^3`, without bias.
 
     It is the "KID" where the features are those of the Inception network of 2015-12-05. All pairs of rows are used. The
@@ -61,7 +61,7 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray) -> KernelDistance:
     variance = _jackknife_variance(within_real, across_real / m)
     variance += _jackknife_variance(within_generated, across_generated / n)
     margin = _NORMAL_QUANTILE * np.sqrt(variance)
-    return KernelDistance(float(value), float(value - margin), float(value + margin))
+    return KernelEstimate(float(value), float(value - margin), float(value + margin))
 
 
 def _jackknife_variance(within: np.ndarray, across: np.ndarray) -> float:

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from keras_t2i.metrics.feature_checks import checked_features
+from keras_t2i.metrics.measure import Examined, Measure
 
-__all__ = ["RPrecision", "TextImageJudge", "evaluate_text_image", "r_precision", "text_image_score"]
+__all__ = ["R_PRECISION", "Retrieval", "TextImageJudge", "evaluate_text_image", "r_precision", "text_image_score"]
 
 _TIE = 1e-6  # Cosines of float32 embeddings that differ by less are alike: batches alone move them by 1e-7.
 
@@ -25,7 +26,7 @@ class TextImageJudge(Protocol):
     def text_embeddings(self, captions: Sequence[str]) -> np.ndarray: ...
 
 
-class RPrecision(NamedTuple):
+class Retrieval(NamedTuple):
     """The share of images whose own caption ranks first, and what guessing would reach."""
 
     share: float
@@ -57,7 +58,7 @@ def r_precision(
     captions: Sequence[str],
     num_candidates: int = 100,
     seed: int = 0,
-) -> RPrecision:
+) -> Retrieval:
     """Share of images that are closer to their own caption than to the captions of other images.
 
     Each image is compared with its own caption and with `num_candidates - 1` others, drawn from the distinct captions
@@ -108,7 +109,7 @@ def r_precision(
         num_tied = np.sum(np.abs(cosines - own) <= _TIE, axis=1)
         first = np.all(cosines <= own + _TIE, axis=1)
         right += float(np.sum(first / (1.0 + num_tied)))
-    return RPrecision(right / len(images), 1.0 / num_candidates)
+    return Retrieval(right / len(images), 1.0 / num_candidates)
 
 
 def evaluate_text_image(
@@ -159,3 +160,20 @@ def _unit_rows(image_embeddings: np.ndarray, text_embeddings: np.ndarray) -> tup
             f"Each image needs the embedding of its caption; got {len(images)} images and {len(texts)} texts."
         )
     return tuple(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in (images, texts))
+
+
+def _text_image(examined: Examined) -> dict[str, Any]:
+    if examined.text_image is None or len(set(examined.captions)) < 2:
+        return {}
+    judge, captions = examined.text_image, examined.captions
+    return evaluate_text_image(judge, examined.generated, examined.repeated, examined.real, captions)
+
+
+R_PRECISION = Measure(
+    _text_image,
+    "R-precision",
+    "higher",
+    "share",
+    "How often an image's own caption comes first among 100, as judged by a network that was not trained with.",
+    on_real="r_precision_on_real",
+)

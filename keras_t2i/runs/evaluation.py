@@ -79,7 +79,7 @@ def evaluate_folders(
     from keras_t2i import data
     from keras_t2i.core.cache import cache_directory
     from keras_t2i.image_features import CachedImageFeatures
-    from keras_t2i.metrics import compare_images, pairwise_distance
+    from keras_t2i.metrics import compare_images, relative_diversity
     from keras_t2i.metrics.instruments import image_features_for
 
     found = image_features_for(features)
@@ -98,5 +98,4 @@ def evaluate_folders(
     images = {"generated": pixels(generated), "real": pixels(real)}
     cached = CachedImageFeatures(found, cache_directory() / "features")
     result = compare_images(images["generated"], images["real"], cached)
-    diversity = pairwise_distance(images["generated"]) / max(pairwise_distance(images["real"]), 1e-12)
-    return {**result, "diversity": diversity}
+    return {**result, "diversity": relative_diversity(images["generated"], images["real"])}

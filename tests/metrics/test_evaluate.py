@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +15,24 @@ import pytest
 import keras_t2i
 from keras_t2i.data import SHAPE_ATTRIBUTES, CaptionedImages, render_shapes, shapes
 from keras_t2i.image_features import ImageFeatures
-from keras_t2i.metrics import AttributeJudge, compare_images, evaluate_model, warnings_for
+from keras_t2i.metrics import (
+    COSTS,
+    MEASURES,
+    AttributeJudge,
+    Examined,
+    Measure,
+    compare_images,
+    described,
+    evaluate_model,
+    warnings_for,
+)
 from keras_t2i.metrics.instruments import image_features_for
+from keras_t2i.report import RunPage, render_comparison, render_run
+from keras_t2i.runs.compare import ComparisonConfig
+from keras_t2i.runs.compare.comparison import _outcome
+from keras_t2i.runs.compare.summary import markdown, summarize
+from keras_t2i.runs.compare.worker import _quick_metrics
+from keras_t2i.runs.config import RunConfig
 
 JUDGE = Path(keras_t2i.__file__).parent / "metrics" / "judges" / "shapes.npz"
 
@@ -169,3 +188,96 @@ def test_a_discriminator_that_knows_its_images_by_heart_is_noticed(dataset: Capt
     assert numbers["discriminator_gap"] == 1.0
     assert any(warning.startswith("Overfitting") for warning in warnings_for(numbers))
     assert abs(evaluate_model(Painter(dataset), dataset, num_images=1).numbers["discriminator_gap"]) < 0.2
+
+
+def test_every_measure_says_what_it_is() -> None:
+    for name, measure in MEASURES.items():
+        assert callable(measure.measure), name
+        assert measure.label, name
+        assert measure.help.endswith("."), name
+        assert measure.better in ("higher", "lower", None), name
+        assert measure.unit in ("share", "number"), name
+    keys = [*MEASURES, *(cost["key"] for cost in COSTS)]
+    assert len(set(keys)) == len(keys)
+
+
+def test_numbers_are_described_in_the_order_of_the_table_beside_those_of_real_images() -> None:
+    numbers = {"diversity": 0.9, "litert_ms": 2.0, "r_precision": 0.5, "r_precision_on_real": 0.7, "unheard_of": 1.0}
+    found = described({**numbers, "coverage": None})
+    assert [row["key"] for row in found] == ["r_precision", "diversity", "litert_ms"]
+    assert [row["value"] for row in found] == [0.5, 0.9, 2.0]
+    assert [row["on_real"] for row in found] == [0.7, None, None]
+
+
+def test_only_what_was_measured_raises_an_alarm() -> None:
+    assert warnings_for({}) == warnings_for({"diversity": None}) == warnings_for({"diversity": 0.9}) == []
+    found = warnings_for({"discriminator_gap": 0.9, "memorization": 0.5, "diversity": 0.1})
+    assert [text.partition(":")[0] for text in found] == ["Collapse", "Copies", "Overfitting"]
+
+
+@pytest.fixture
+def contrast() -> Iterator[list[Examined]]:
+    """Two metrics from outside that share a function, entered as anybody would; gives what the function was called with."""
+    calls = []
+
+    def measure(examined: Examined) -> dict[str, Any]:
+        calls.append(examined)
+        spread, on_real = float(examined.generated.std()), float(examined.real.std())
+        return {"contrast": spread, "contrast_on_real": on_real, "contrast_error": abs(spread - on_real) / on_real}
+
+    MEASURES["contrast"] = Measure(
+        measure,
+        "Contrast of pixels",
+        "higher",
+        "number",
+        "Standard deviation of all pixels.",
+        on_real="contrast_on_real",
+        alarm=lambda numbers: "Pale: raise it." if numbers["contrast"] < 1e3 else None,
+        in_curves=True,
+    )
+    MEASURES["contrast_error"] = Measure(measure, "Contrast missed", "lower", "share", "How far it is from real.")
+    yield calls
+    del MEASURES["contrast"], MEASURES["contrast_error"]
+
+
+def test_a_metric_from_outside_is_one_entry(dataset: CaptionedImages, contrast: list[Examined], tmp_path: Path) -> None:
+    evaluation = evaluate_model(Painter(dataset), dataset, num_images=2, seed=3)
+    numbers = evaluation.numbers
+    assert len(contrast) == 1  # Two entries, one function.
+    assert contrast[0].by_caption.shape[:2] == (len(evaluation.captions), 2)
+    assert contrast[0].repeated[:2] == [evaluation.captions[0]] * 2
+    assert numbers["contrast"] == evaluation.generated.std()
+    assert "Pale: raise it." in warnings_for(numbers)
+    row = next(row for row in described(numbers) if row["key"] == "contrast")
+    assert (row["label"], row["value"], row["on_real"]) == ("Contrast of pixels", numbers["contrast"], row["on_real"])
+    assert row["on_real"] == evaluation.real.std()
+    page = render_run(RunPage(title="Run", metrics=described(numbers)))
+    assert "Contrast of pixels" in page
+    assert "Contrast missed" in page
+
+    result = {"status": "finished", "message": "", "steps": 1, "images_seen": 4, "minutes": 1.0, "curve": []}
+    result |= {"num_train": 1, "num_held_out": 1, "metrics": numbers, "resources": {}}
+    config = ComparisonConfig(RunConfig("shapes"), ("compact", "mlp"), minutes=1.0, num_seeds=1)
+    comparison = summarize(config, {("compact", 0): result})
+    assert comparison["metrics"][-2]["on_real"] == numbers["contrast_on_real"]
+    header, _, compact = [line for line in markdown(comparison).splitlines() if line.startswith("|")][:3]
+    cells = dict(zip(header.split(" | "), compact.split(" | "), strict=True))
+    assert cells["Contrast of pixels"] == f"{numbers['contrast']:.3g}"
+    assert cells["Contrast missed"].endswith(" %")
+    assert "Contrast of pixels" in render_comparison(comparison, {})
+    file = tmp_path / "compact-0.json"
+    file.write_text(json.dumps({**result, "metrics": {"contrast": 3.0, "contrast_error": 0.5}}))
+    assert _outcome(file).endswith("; contrast 3")
+
+    split = dataset.validation_split
+    assert split is not None
+    chosen = np.arange(4)
+    instruments = SimpleNamespace(features=None, attributes=None)
+    point = _quick_metrics(evaluation.generated[:4, 0], split.pixels(chosen), split, chosen, instruments)
+    assert point["contrast"] == evaluation.generated[:4, 0].std()
+    assert set(point) == {"contrast", "contrast_on_real", "contrast_error", "diversity"}
+
+
+def test_what_was_taken_out_is_gone(dataset: CaptionedImages) -> None:
+    assert "contrast" not in MEASURES
+    assert "contrast" not in evaluate_model(Painter(dataset), dataset, num_images=1, max_images=4).numbers

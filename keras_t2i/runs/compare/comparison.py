@@ -21,6 +21,7 @@ __all__ = ["compare", "write_report"]
 
 _PARTS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 """Parts of the budget after each of which a run is measured: early too, where some methods are ahead."""
+_NUM_SAID = 4
 
 
 def compare(config: ComparisonConfig, output: Path, say: Callable[[str], None]) -> dict[str, Any]:
@@ -143,8 +144,14 @@ def _outcome(result: Path) -> str:
     found = json.loads(result.read_text(encoding="utf-8"))
     if found["status"] != "finished":
         return f"{found['status']}: {found['message']}"
-    numbers = ("all_attributes", "kernel_distance", "r_precision", "diversity")
-    shown = [f"{name} {found['metrics'][name]:.3g}" for name in numbers if name in found["metrics"]]
+    from keras_t2i.metrics import MEASURES
+
+    # The most telling number of each computation: others that come with it say much the same.
+    telling: dict[Any, str] = {}
+    for name, measure in MEASURES.items():
+        if name in found["metrics"]:
+            telling.setdefault(measure.measure, name)
+    shown = [f"{name} {found['metrics'][name]:.3g}" for name in list(telling.values())[:_NUM_SAID]]
     return f"{found['steps']} steps in {found['minutes']:.1f} minutes; {', '.join(shown)}"
 
 

@@ -27,10 +27,10 @@ def summarize(config: ComparisonConfig, results: Mapping[tuple[str, int], Mappin
         config: What was compared.
         results: What each run's process wrote, by method and seed; runs that have not ended are left out.
     """
-    from keras_t2i.metrics.glossary import COSTS, MEASURES, on_real  # Imports TensorFlow with the room that it is in.
+    from keras_t2i.metrics.glossary import COSTS, on_real, terms  # Imports TensorFlow with the room that it is in.
 
     finished = [result for result in results.values() if result["status"] == "finished"]
-    metrics = [metric for metric in MEASURES if _present(metric["key"], "metrics", finished)]
+    metrics = [metric for metric in terms() if _present(metric["key"], "metrics", finished)]
     numbers = finished[0]["metrics"] if finished else {}
     metrics = [
         {**metric, "headline": place == 0, "on_real": on_real(metric["key"], numbers)}

@@ -110,15 +110,18 @@ def _quick_metrics(
     generated: np.ndarray, real: np.ndarray, split: Any, chosen: np.ndarray, instruments: Any
 ) -> dict[str, float]:
     """What curves show: the measures that need neither other captions nor other images than the samples'."""
-    from keras_t2i import metrics
+    from keras_t2i.metrics import Examined, measured
 
-    found: dict[str, Any] = {}
-    if instruments.features is not None:
-        found |= metrics.compare_images(generated, real, instruments.features)
-    if instruments.attributes is not None and split.labels is not None:
-        predicted = instruments.attributes.predict(generated)
-        found |= metrics.attribute_accuracy(predicted, split.labels[chosen], list(instruments.attributes.attributes))
-    found["diversity"] = metrics.pairwise_distance(generated) / max(metrics.pairwise_distance(real), 1e-12)
+    examined = Examined(
+        split,
+        tuple(split.captions[position] for position in split.caption_of_each()[chosen]),
+        generated,
+        real,
+        labels=None if split.labels is None else split.labels[chosen],
+        features=instruments.features,
+        attributes=instruments.attributes,
+    )
+    found = measured(examined, in_curves=True)
     return {name: value for name, value in found.items() if isinstance(value, float)}
 
 
