@@ -217,7 +217,7 @@ def test_only_what_was_measured_raises_an_alarm() -> None:
 
 @pytest.fixture
 def contrast() -> Iterator[list[Examined]]:
-    """Two metrics from outside that share a function, entered as anybody would; gives what the function was called with."""
+    """Two metrics from outside with one function, entered as anybody would; what that function was called with."""
     calls = []
 
     def measure(examined: Examined) -> dict[str, Any]:
