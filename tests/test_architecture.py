@@ -114,7 +114,7 @@ def test_names_are_looked_up_in_one_table_each() -> None:
         for name in re.findall(r"^([A-Z_]+): Table\[", file.read_text(encoding="utf-8"), flags=re.MULTILINE):
             tables.setdefault(name, []).append(module)
     assert {name for name, homes in tables.items() if len(homes) > 1} == set()
-    assert {"FAMILIES", "LOSSES", "PENALTIES", "STRATEGIES", "METHODS", "FORMATS", "TASKS"} <= set(tables)
+    assert {"FAMILIES", "LOSSES", "PENALTIES", "STRATEGIES", "METHODS", "FORMATS", "TASKS", "MEASURES"} <= set(tables)
 
 
 @pytest.mark.parametrize(

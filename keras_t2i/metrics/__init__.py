@@ -1,30 +1,37 @@
 """Numbers about images and captions, and about the models that make one of the other."""
 
-from keras_t2i.metrics.attributes import AttributeJudge, attribute_accuracy
-from keras_t2i.metrics.clip import CLIPJudge
-from keras_t2i.metrics.colors import color_accuracy
-from keras_t2i.metrics.diversity import pairwise_distance, relative_diversity
-from keras_t2i.metrics.evaluate import Evaluation, evaluate_model, measured
-from keras_t2i.metrics.frechet import frechet_distance
-from keras_t2i.metrics.generation import (
-    AttributeAccuracy,
-    FrechetDistance,
-    GenerationMetric,
-    KernelDistance,
-    RPrecision,
-    TextImageScore,
-)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keras_t2i.core.lazy import lazy
 from keras_t2i.metrics.glossary import COSTS, MEASURES, described, warnings_for
-from keras_t2i.metrics.image_sets import compare_images
-from keras_t2i.metrics.kernel import kernel_distance
-from keras_t2i.metrics.manifold import manifold_metrics
-from keras_t2i.metrics.measure import Examined, Measure
-from keras_t2i.metrics.neighbors import memorization, nearest_neighbors
-from keras_t2i.metrics.perceptual import diversity_within_caption, perceptual_distances
-from keras_t2i.metrics.resources import count_multiply_adds, latency, measure_resources, parameters, peak_memory_mb
-from keras_t2i.metrics.retriever import Retriever
-from keras_t2i.metrics.step_profile import step_profile
-from keras_t2i.metrics.text_image import evaluate_text_image, r_precision, text_image_score
+
+if TYPE_CHECKING:
+    from keras_t2i.metrics.attributes import AttributeJudge, attribute_accuracy
+    from keras_t2i.metrics.clip import CLIPJudge
+    from keras_t2i.metrics.colors import color_accuracy
+    from keras_t2i.metrics.diversity import pairwise_distance, relative_diversity
+    from keras_t2i.metrics.evaluate import Evaluation, evaluate_model, measured
+    from keras_t2i.metrics.frechet import frechet_distance
+    from keras_t2i.metrics.generation import (
+        AttributeAccuracy,
+        FrechetDistance,
+        GenerationMetric,
+        KernelDistance,
+        RPrecision,
+        TextImageScore,
+    )
+    from keras_t2i.metrics.image_sets import compare_images
+    from keras_t2i.metrics.kernel import kernel_distance
+    from keras_t2i.metrics.manifold import manifold_metrics
+    from keras_t2i.metrics.measure import Examined, Measure
+    from keras_t2i.metrics.neighbors import memorization, nearest_neighbors
+    from keras_t2i.metrics.perceptual import diversity_within_caption, perceptual_distances
+    from keras_t2i.metrics.profile import step_profile
+    from keras_t2i.metrics.resources import count_multiply_adds, latency, measure_resources, parameters, peak_memory_mb
+    from keras_t2i.metrics.retriever import Retriever
+    from keras_t2i.metrics.text_image import evaluate_text_image, r_precision, text_image_score
 
 __all__ = [
     "COSTS",
@@ -67,3 +74,33 @@ __all__ = [
     "text_image_score",
     "warnings_for",
 ]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "attributes": ["AttributeJudge", "attribute_accuracy"],
+        "clip": ["CLIPJudge"],
+        "colors": ["color_accuracy"],
+        "diversity": ["pairwise_distance", "relative_diversity"],
+        "evaluate": ["Evaluation", "evaluate_model", "measured"],
+        "frechet": ["frechet_distance"],
+        "generation": [
+            "AttributeAccuracy",
+            "FrechetDistance",
+            "GenerationMetric",
+            "KernelDistance",
+            "RPrecision",
+            "TextImageScore",
+        ],
+        "image_sets": ["compare_images"],
+        "kernel": ["kernel_distance"],
+        "manifold": ["manifold_metrics"],
+        "measure": ["Examined", "Measure"],
+        "neighbors": ["memorization", "nearest_neighbors"],
+        "perceptual": ["diversity_within_caption", "perceptual_distances"],
+        "resources": ["count_multiply_adds", "latency", "measure_resources", "parameters", "peak_memory_mb"],
+        "retriever": ["Retriever"],
+        "profile": ["step_profile"],
+        "text_image": ["evaluate_text_image", "r_precision", "text_image_score"],
+    },
+)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_t2i.core.tables import Table
-from keras_t2i.metrics.measure import Measure
+
+if TYPE_CHECKING:
+    from keras_t2i.metrics.measure import Measure
 
 __all__ = ["COSTS", "MEASURES", "described", "on_real", "terms", "warnings_for"]
 

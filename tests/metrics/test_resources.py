@@ -17,6 +17,7 @@ from keras import layers
 from keras_t2i.augmentation import DiffAugment
 
 from keras_t2i import networks, penalties
+from keras_t2i.metrics.profile import _kinds_of_steps, step_profile
 from keras_t2i.metrics.resources import (
     count_multiply_adds,
     latency,
@@ -24,7 +25,6 @@ from keras_t2i.metrics.resources import (
     parameters,
     peak_memory_mb,
 )
-from keras_t2i.metrics.step_profile import _kinds_of_steps, step_profile
 from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.networks.attention import SelfAttention
 from keras_t2i.training.model_state import model_state

@@ -99,9 +99,10 @@ config = RunConfig.read(__import__("pathlib").Path("tuned"))
 print(json.dumps([numbers, compared, drawn, exported, told, page, means, config.family, config.strategy]))
 """
     numbers, compared, drawn, exported, told, page, means, family, strategy = python(place, code)
-    assert numbers["num_images"] > 0
+    assert numbers["toy_metric"] > 0
+    assert f"Toys are {numbers['toy_metric']:.0f} bright." in numbers["warnings"]
     assert (compared["finished"], compared["failed"]) == (3, 0)
-    for label in ("Toy GAN", "Toy strategy", "loss=toy_loss"):
+    for label in ("Toy GAN", "Toy strategy", "loss=toy_loss", "Brightness"):
         assert label in told
         assert label in page
     assert drawn["images"] == 1

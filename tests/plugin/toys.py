@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_t2i.export import FORMATS
+from keras_t2i.metrics import MEASURES
 from keras_t2i.networks import FAMILIES
 from keras_t2i.objectives import LOSSES, PENALTIES
 from keras_t2i.tasks import TASKS, Setting, Task
@@ -58,8 +59,21 @@ def family() -> Any:
     )
 
 
+def metric() -> Any:
+    """A metric: how bright the images are, with the same of real ones, and an alarm that always goes off."""
+    from keras_t2i.metrics import Examined, Measure
+
+    def brightness(examined: Examined) -> dict[str, float]:
+        return {"toy_metric": float(examined.generated.mean()), "toy_metric_on_real": float(examined.real.mean())}
+
+    def alarm(numbers: Any) -> str:
+        return f"Toys are {numbers['toy_metric']:.0f} bright."
+
+    return Measure(brightness, "Brightness", None, "number", "Mean.", on_real="toy_metric_on_real", alarm=alarm)
+
+
 class Heavy:
-    """Classes that need Keras, made when they are first asked for."""
+    """What needs Keras, made when it is first asked for."""
 
     def __getattr__(self, name: str) -> Any:
         from keras_t2i.objectives.losses import LeastSquares
@@ -67,6 +81,8 @@ class Heavy:
 
         if name == "FAMILY":
             return family()
+        if name == "METRIC":
+            return metric()
         if name == "Loss":
             return type("Loss", (LeastSquares,), {})
         if name == "Penalty":
@@ -83,4 +99,5 @@ LOSSES["toy_loss"] = "toys:Loss"
 PENALTIES["toy_penalty"] = "toys:Penalty"
 STRATEGIES["toy_strategy"] = Strategy("toys:thaw", "Toy strategy", "Trains whatever a toy likes.", "nobody")
 TASKS["toy_task"] = Task("toys:mirror", "Draw captions, mirrored.", {"seed": Setting(0, "Seed of the noise.", 0)})
+MEASURES["toy_metric"] = "toys:METRIC"
 FORMATS["toy_format"] = "toys:write_weights"

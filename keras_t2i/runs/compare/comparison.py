@@ -12,6 +12,7 @@ from typing import Any
 
 from keras_t2i.core.files import write_file
 from keras_t2i.data.names import RENDERED
+from keras_t2i.metrics import MEASURES
 from keras_t2i.runs.compare.config import ComparisonConfig, Job
 from keras_t2i.runs.compare.methods import file_name, method
 from keras_t2i.runs.compare.summary import markdown, summarize
@@ -144,8 +145,6 @@ def _outcome(result: Path) -> str:
     found = json.loads(result.read_text(encoding="utf-8"))
     if found["status"] != "finished":
         return f"{found['status']}: {found['message']}"
-    from keras_t2i.metrics import MEASURES
-
     # The most telling number of each computation: others that come with it say much the same.
     telling: dict[Any, str] = {}
     for name, measure in MEASURES.items():

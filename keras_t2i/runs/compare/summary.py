@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
+from keras_t2i.metrics.glossary import COSTS, on_real, terms
 from keras_t2i.runs.compare.config import ComparisonConfig
 from keras_t2i.runs.compare.methods import method
 
@@ -27,8 +28,6 @@ def summarize(config: ComparisonConfig, results: Mapping[tuple[str, int], Mappin
         config: What was compared.
         results: What each run's process wrote, by method and seed; runs that have not ended are left out.
     """
-    from keras_t2i.metrics.glossary import COSTS, on_real, terms  # Imports TensorFlow with the room that it is in.
-
     finished = [result for result in results.values() if result["status"] == "finished"]
     metrics = [metric for metric in terms() if _present(metric["key"], "metrics", finished)]
     numbers = finished[0]["metrics"] if finished else {}
