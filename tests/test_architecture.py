@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,27 @@ def test_names_are_looked_up_in_one_table_each() -> None:
 )
 def test_what_is_trained_is_free_of_tensorflow(file: Path) -> None:
     assert not {name for name in imports(file) if name.split(".")[0] in ("tensorflow", "torch", "jax")}
+
+
+def test_private_names_of_others_are_used_in_one_place() -> None:
+    """They may change with any release: whoever raises the bounds in pyproject.toml looks at that file first."""
+    ours, used = {"_asdict", "_fields", "_replace"}, {}
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                ours.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                ours.add(node.id)
+            elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
+                if isinstance(node.ctx, ast.Store):
+                    ours.add(node.attr)
+                else:
+                    used[node.attr] = used.get(node.attr, set()) | {module_of(file)}
+    found = {name: modules for name, modules in used.items() if name not in ours}
+    assert set().union(*found.values()) == {"keras_t2i.core.keras_internals"}, found
+    told = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    for name in ("keras", "tensorflow"):
+        assert any(re.fullmatch(rf"{name}>=[\d.]+,<[\d.]+", each) for each in told), f"{name} has no upper bound"
 
 
 @named

@@ -33,7 +33,7 @@ from keras_t2i.runs.config import RunConfig
 TASKS = ("emoji", "faces", "flowers")
 BATCH = 8
 SCRATCH = ("compact", "compact:batch_size=32")
-STRATEGIES = ("finetuned", "freeze_early", "freeze_d", "modulation", "lora", "ewc", "correspondence", "mix_source")
+STRATEGIES = ("full", "freeze_early", "freeze_d", "modulation", "lora", "ewc", "correspondence", "mixing")
 BEST = 3
 METRIC = "kernel_distance"
 FLOWERS = 200
@@ -41,7 +41,7 @@ FLOWERS = 200
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--noto", type=Path, help="folder of Noto emoji; needed by mix_source and ewc")
+    parser.add_argument("--noto", type=Path, help="folder of Noto emoji; needed by mixing and ewc")
     parser.add_argument("--fluent", type=Path, help="folder of Fluent emoji")
     parser.add_argument("--flowers", type=Path, help="folder of Oxford 102 flowers with the column zs_split")
     parser.add_argument("--features", required=True, help="image features: mobilenet_v2 or a file of its weights")

@@ -1,4 +1,4 @@
-"""The one place where gradients are taken: of losses with respect to weights, and of a function to its inputs."""
+"""What is done with the backend itself: gradients of losses to weights and of a function to its inputs, first calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["input_gradients", "value_and_gradients"]
+__all__ = ["example", "input_gradients", "value_and_gradients"]
+
+
+def example(shape: Any) -> Any:
+    """What to call a network with so that it is built: zeros, for TensorFlow runs one image sooner than it traces it.
+
+    Args:
+        shape: A shape, or a dictionary of shapes; of what it leaves open, the first is 1 and others are 2.
+
+    Returns:
+        Zeros, float32, or a dictionary of such.
+    """
+    if isinstance(shape, dict):
+        return {name: example(of) for name, of in shape.items()}
+    return tf.zeros([size or (2 if axis else 1) for axis, size in enumerate(shape)])
 
 
 def value_and_gradients(

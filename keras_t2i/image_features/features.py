@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.core.keras_internals import maker_of
 from keras_t2i.core.pixels import from_bytes, resize, to_bytes
 from keras_t2i.image_features.frozen_graph import FrozenGraph
 from keras_t2i.image_features.mobilenet_v2 import build_mobilenet_v2, imagenet_arrays, read_arrays
@@ -180,7 +181,7 @@ def _fingerprint(network: keras.Model) -> str:
     """SHA-256 of a network's layers, weights and outputs, but not of layer names, which differ between builds."""
     digest = hashlib.sha256()
     for name, output in sorted(network.output.items()):
-        made_by = [layer is output._keras_history.operation for layer in network.layers].index(True)
+        made_by = [layer is maker_of(output) for layer in network.layers].index(True)
         digest.update(f"{name} {output.shape} {made_by}".encode())
     for layer in network.layers:
         config = {key: value for key, value in layer.get_config().items() if key != "name"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-import os
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_t2i.core.cache import cache_directory
+from keras_t2i.core.cache import Cache, cache_directory
 from keras_t2i.data import CaptionedImages
 from keras_t2i.image_features import CachedImageFeatures, ImageFeatures
 from keras_t2i.metrics import AttributeJudge, CLIPJudge, Retriever
@@ -113,15 +112,12 @@ def _retriever(dataset: CaptionedImages, features: ImageFeatures) -> Retriever:
     key = hashlib.sha256(features.fingerprint.encode())
     key.update(images.tobytes())
     key.update(repr(captions).encode("utf-8", "surrogatepass"))
-    path = cache_directory() / "judges" / f"{key.hexdigest()[:32]}.npz"
-    if path.exists():
-        with contextlib.suppress(ValueError):  # Of another release, or damaged: it can be made again.
-            return Retriever.load(path, features)
+    cache = Cache(cache_directory() / "judges", "judges of captions")
+    path = cache.directory / f"{key.hexdigest()[:32]}.npz"
+    with contextlib.suppress(ValueError, OSError):  # None yet; or of another release, or damaged: made again.
+        return Retriever.load(path, features)
     judge = Retriever(features)
     judge.fit(images, captions)
-    try:
-        os.makedirs(path.parent, exist_ok=True)
+    with cache.keeping():
         judge.save(path)
-    except OSError as error:
-        warnings.warn(f"The judge of captions is not kept: {error.strerror or error}.", stacklevel=2)
     return judge

@@ -14,6 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.core.keras_internals import function_graph
+
 __all__ = [
     "count_multiply_adds",
     "latency",
@@ -176,7 +178,7 @@ def _operations(graph: Any) -> Iterator[tf.Operation]:
     for operation in graph.get_operations():
         if operation.type in _CALLS:
             # Grouped convolutions, for one, run in a function of their own.
-            yield from _operations(graph._get_function(operation.get_attr("f").name).graph)
+            yield from _operations(function_graph(graph, operation.get_attr("f").name))
         else:
             yield operation
 

@@ -84,10 +84,7 @@ class Retriever:
         Raises:
             ValueError: if images and captions differ in number, there are too few, or one has no caption.
         """
-        if len(images) != len(captions):
-            raise ValueError(f"Each image needs its captions; got {len(images)} images and {len(captions)} captions.")
-        if len(images) < MIN_IMAGES:
-            raise ValueError(f"A retriever needs at least {MIN_IMAGES} images to be trained on; got {len(images)}.")
+        _check_pairs(images, captions)
         pairs = _Pairs(self._read_images(images), captions)
         self._mean = pairs.features.mean(axis=0)
         # A feature that hardly varies must not be blown up.
@@ -234,6 +231,13 @@ class Retriever:
             # The last map has seen the whole image everywhere; the one before it still knows where things are.
             grids.append(_averaged(maps[-2:][0].numpy()))
         return np.hstack([vectors, np.vstack(grids)]) if grids else vectors
+
+
+def _check_pairs(images: np.ndarray, captions: Sequence[str | Sequence[str]]) -> None:
+    if len(images) != len(captions):
+        raise ValueError(f"Each image needs its captions; got {len(images)} images and {len(captions)} captions.")
+    if len(images) < MIN_IMAGES:
+        raise ValueError(f"A retriever needs at least {MIN_IMAGES} images to be trained on; got {len(images)}.")
 
 
 class _Pairs:

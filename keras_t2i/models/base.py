@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_t2i import export
 from keras_t2i.core.backend import value_and_gradients
+from keras_t2i.core.keras_internals import untrack
 from keras_t2i.core.latents import latents_for
 from keras_t2i.models import files
 from keras_t2i.models.archive import Archived
@@ -64,7 +65,7 @@ class TextToImage(Archived):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("text_encoder", "caption_denoiser") and hasattr(self, name):
-            self._tracker.untrack(getattr(self, name))  # Or Keras would go on counting the old one beside the new.
+            untrack(self, getattr(self, name))  # Or Keras would go on counting the old one beside the new.
             self.train_function = self.test_function = self.predict_function = None  # They were traced with it.
         super().__setattr__(name, value)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_t2i.core.keras_internals import own_layers
 from keras_t2i.models import files
 from keras_t2i.models.part import Part
 
@@ -119,11 +120,9 @@ def compile_config(
         except TypeError:
             _warn_without(f"`{name}` cannot be serialized")
             return None
-    layers = {name: part.network._flatten_layers() for name, part in parts.items() if part.is_trained}
+    layers = {name: own_layers(part.network) for name, part in parts.items() if part.is_trained}
     trainable = {name: [_trained_of(layer) for layer in each] for name, each in layers.items()}
-    if any(
-        getattr(layer, "lora_enabled", False) for name in trainable for layer in parts[name].network._flatten_layers()
-    ):
+    if any(getattr(layer, "lora_enabled", False) for each in layers.values() for layer in each):
         _warn_without("the adapters of LoRA are merged into their layers")
         return None
     if names := [metric.name for metric in metrics]:
@@ -134,7 +133,7 @@ def compile_config(
 def restored(parts: Mapping[str, Part], config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `compile` that `compile_config` has made plain; the same weights are frozen as were."""
     for name, saved in config["trainable"].items():
-        layers = list(parts[name].network._flatten_layers())
+        layers = own_layers(parts[name].network)
         for layer, (trainable, _) in zip(layers, saved, strict=True):
             layer.trainable = trainable
         for layer, (_, weights) in zip(layers, saved, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -79,15 +79,20 @@ def _held_by(owner: Any, seen: set[int]) -> Iterator[keras.Variable]:
     elif isinstance(owner, keras.Layer | tf.Module):
         if getattr(owner, "trainable", True):  # What is frozen, such as image features, never changes.
             yield from owner.variables
-    elif isinstance(owner, list | tuple):
-        for item in owner:
-            yield from _held_by(item, seen)
-    elif isinstance(owner, dict):
-        for key in sorted(owner, key=str):
-            yield from _held_by(owner[key], seen)
-    elif isinstance(owner, functools.partial):
-        yield from _held_by([owner.func, owner.args, owner.keywords], seen)
-    elif isinstance(owner, types.MethodType):
-        yield from _held_by(owner.__self__, seen)
-    elif type(owner).__module__.partition(".")[0] not in _OPAQUE and hasattr(owner, "__dict__"):
-        yield from _held_by(vars(owner), seen)
+    else:
+        for part in _made_of(owner):
+            yield from _held_by(part, seen)
+
+
+def _made_of(owner: Any) -> Iterable[Any]:
+    """What may hold variables within a container, a bound function or an object of ours or the user's."""
+    if isinstance(owner, list | tuple):
+        return owner
+    if isinstance(owner, dict):
+        return [owner[key] for key in sorted(owner, key=str)]
+    if isinstance(owner, functools.partial):
+        return [owner.func, owner.args, owner.keywords]
+    if isinstance(owner, types.MethodType):
+        return [owner.__self__]
+    is_opaque = type(owner).__module__.partition(".")[0] in _OPAQUE or not hasattr(owner, "__dict__")
+    return [] if is_opaque else [vars(owner)]

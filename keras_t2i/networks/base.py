@@ -6,8 +6,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import KerasTensor, ops
+from keras import ops
 
+from keras_t2i.core.backend import example
+from keras_t2i.core.keras_internals import own_layers
 from keras_t2i.networks.text_tower import TextTower
 
 __all__ = ["Discriminator", "Generator", "Network"]
@@ -32,8 +34,8 @@ class Network(keras.Model):
         raise NotImplementedError
 
     def _condition_shape(self, embedding_dim: int) -> Any:
-        """A `KerasTensor` of what it reads, or a dictionary of such where it reads several things."""
-        return KerasTensor((None, embedding_dim))
+        """Shape of what it reads, or a dictionary of shapes where it reads several things."""
+        return (None, embedding_dim)
 
     def select(self, condition: dict[str, Any]) -> Any:
         """What it reads out of a condition: one tensor, or a dictionary where it reads several things."""
@@ -42,6 +44,9 @@ class Network(keras.Model):
     def check_ready(self) -> None:
         """Raises `ValueError` where something is missing without which it cannot be trained."""
 
+    def build(self, input_shape: Any) -> None:
+        """Leaves it to the first call, which Keras would otherwise trace twice more to find the shapes."""
+
     def build_for(self, embedding_dim: int) -> None:
         """Creates the weights for captions whose embeddings have the length `embedding_dim`."""
         if not self.built:
@@ -49,7 +54,7 @@ class Network(keras.Model):
             if self.text_tower is None:
                 self.text_mean = self.add_weight((embedding_dim,), "zeros", trainable=False, name="text_mean")
                 self.text_scale = self.add_weight((), "ones", trainable=False, name="text_scale")
-            self(KerasTensor(self._input_shape()), self._condition_shape(embedding_dim))
+            self(example(self._input_shape()), example(self._condition_shape(embedding_dim)))
 
     def adapt(self, sentence_embeddings: np.ndarray) -> None:
         """Sets what `standardized` subtracts and multiplies by, from the captions of a data set, shape `(N, D)`.
@@ -82,7 +87,7 @@ class Network(keras.Model):
         """
         copy = type(self).from_config({**self.get_config(), **changes})
         copy.build_for(self.embedding_dim)
-        for ours, theirs in zip(self._flatten_layers(), copy._flatten_layers(), strict=True):
+        for ours, theirs in zip(own_layers(self), own_layers(copy), strict=True):
             weights: dict[str, Any] = {}
             ours.save_own_variables(weights)
             theirs.load_own_variables(weights)

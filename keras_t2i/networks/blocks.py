@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras import ops
+from keras import layers, ops
 
-__all__ = ["leaky", "tile_text", "upsample"]
+__all__ = ["Block", "leaky", "tile_text", "upsample"]
+
+
+class Block(layers.Layer):
+    """A layer made of layers that are built by its first call, which Keras would trace once more to find the shapes."""
+
+    def build(self, input_shape: Any) -> None:
+        """Leaves it to the call."""
 
 
 def leaky(features: Any) -> Any:

@@ -9,9 +9,10 @@ import keras
 from keras import layers, ops
 
 from keras_t2i.networks.attention import SelfAttention, attention_size
-from keras_t2i.networks.base import Discriminator, Generator, check_image_size
-from keras_t2i.networks.blocks import leaky
+from keras_t2i.networks.base import Generator, check_image_size
+from keras_t2i.networks.blocks import Block, leaky
 from keras_t2i.networks.families import Family
+from keras_t2i.networks.projection import ProjectionDiscriminator
 
 __all__ = ["CompactDiscriminator", "CompactGenerator"]
 
@@ -103,7 +104,7 @@ class CompactGenerator(Generator):
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
-class CompactDiscriminator(Discriminator):
+class CompactDiscriminator(ProjectionDiscriminator):
     """Judges images, and how well they fit each caption of a batch.
 
     The logit is the sum of how real the image looks and of the inner product of image and caption in a common space;
@@ -143,7 +144,6 @@ class CompactDiscriminator(Discriminator):
     ) -> None:
         super().__init__(check_image_size(image_size), **kwargs)
         num_scales = image_size.bit_length() - 3
-        self.match_dim = match_dim
         self.widths = tuple(widths or _DISCRIMINATOR_WIDTHS[image_size])
         self.head_width = head_width
         self.attention_at = attention_size(attention_at, image_size)
@@ -157,8 +157,7 @@ class CompactDiscriminator(Discriminator):
         self.to_realness = layers.Dense(
             1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01), name="realness"
         )
-        self.project_image = layers.Dense(match_dim, name="project_image")
-        self.project_text = layers.Dense(match_dim, name="project_text")
+        self._project_to(match_dim)
 
     def extract(self, images: Any, training: bool | None = None) -> Any:
         return self.summary(self.maps(images))
@@ -179,29 +178,19 @@ class CompactDiscriminator(Discriminator):
             return features
         return self.attention(features)
 
-    def judge(self, features: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
-        products = ops.sum(
-            self.project_image(features) * self.project_text(self.standardized(sentence_embeddings)), axis=-1
-        )
-        return ops.cast(self.to_realness(features)[:, 0] + products / self.match_dim**0.5, "float32")
-
-    def match(self, features: Any, sentence_embeddings: Any) -> Any:
-        products = ops.matmul(
-            self.project_image(features), ops.transpose(self.project_text(self.standardized(sentence_embeddings)))
-        )
-        return ops.cast(products / self.match_dim**0.5, "float32")
+    def seen(self, features: Any) -> tuple[Any, Any]:
+        return self.to_realness(features)[:, 0], features
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "match_dim": self.match_dim,
             "widths": self.widths,
             "head_width": self.head_width,
             "attention_at": self.attention_at,
         }
 
 
-class UpBlock(layers.Layer):
+class UpBlock(Block):
     """Doubles the resolution: a modulated residual pair of convolutions beside a 1x1 shortcut."""
 
     def __init__(self, filters: int, **kwargs: Any) -> None:
@@ -219,7 +208,7 @@ class UpBlock(layers.Layer):
         return self.upsample(self.shortcut(features)) + residual
 
 
-class DownBlock(layers.Layer):
+class DownBlock(Block):
     """Halves the resolution: a residual pair of convolutions beside average pooling and a 1x1 shortcut."""
 
     def __init__(self, filters: int, **kwargs: Any) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 from keras import layers, ops
 
 from keras_t2i.core.pixels import resize
-from keras_t2i.networks.base import Discriminator, check_image_size
-from keras_t2i.networks.blocks import leaky
+from keras_t2i.networks.base import check_image_size
+from keras_t2i.networks.blocks import Block, leaky
 from keras_t2i.networks.compact import CompactGenerator
 from keras_t2i.networks.families import Family
 from keras_t2i.networks.mobilenet_v2 import build_mobilenet_v2
+from keras_t2i.networks.projection import ProjectionDiscriminator
 from keras_t2i.networks.spectral import SpectralConv2D
 
 __all__ = ["ProjectedDiscriminator"]
@@ -25,7 +26,7 @@ _TAPS = {"stride_4": 6.0, "stride_8": 5.0, "stride_16": 4.0, "stride_32": 1.5}
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
-class ProjectedDiscriminator(Discriminator):
+class ProjectedDiscriminator(ProjectionDiscriminator):
     """Judges images by what a frozen pretrained network, MobileNetV2, sees in them at four scales.
 
     Only the heads are trained, one a scale; below them, features are mixed across channels and, from coarse to fine,
@@ -76,7 +77,6 @@ class ProjectedDiscriminator(Discriminator):
         self.input_size = input_size
         self.widths = tuple(widths)
         self.head_width = head_width
-        self.match_dim = match_dim
         whole = build_mobilenet_v2(None, input_size)
         self.backbone = keras.Model(whole.input, [whole.output[name] for name in _TAPS], name="backbone")
         fixed: dict[str, Any] = {"kernel_size": 1, "use_bias": False, "dtype": "float32"}
@@ -90,8 +90,7 @@ class ProjectedDiscriminator(Discriminator):
         ]
         sizes = [input_size // stride for stride in (4, 8, 16, 32)]
         self.heads = [Head(head_width, size, name=f"head_{i}") for i, size in enumerate(sizes)]
-        self.project_image = layers.Dense(match_dim, name="project_image")
-        self.project_text = layers.Dense(match_dim, name="project_text")
+        self._project_to(match_dim)
         self._freeze()
 
     @property
@@ -143,24 +142,16 @@ class ProjectedDiscriminator(Discriminator):
         realness = sum(ops.mean(each, axis=(1, 2, 3)) for each, _ in found) / len(found)
         return [realness, ops.concatenate([ops.mean(maps, axis=(1, 2)) for _, maps in found], axis=-1)]
 
-    def judge(self, features: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+    def seen(self, features: Any) -> tuple[Any, Any]:
         realness, maps = features
-        products = ops.sum(
-            self.project_image(maps) * self.project_text(self.standardized(sentence_embeddings)), axis=-1
-        )
-        return ops.cast(realness + products / self.match_dim**0.5, "float32")
-
-    def match(self, features: Any, sentence_embeddings: Any) -> Any:
-        text = self.project_text(self.standardized(sentence_embeddings))
-        products = ops.matmul(self.project_image(features[1]), ops.transpose(text))
-        return ops.cast(products / self.match_dim**0.5, "float32")
+        return realness, maps
 
     def get_config(self) -> dict[str, Any]:
-        names = ("input_size", "widths", "head_width", "match_dim")
+        names = ("input_size", "widths", "head_width")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-class Head(layers.Layer):
+class Head(Block):
     """The trained part at one scale: convolutions down to 4x4 or less, and at each position how real it looks."""
 
     def __init__(self, width: int, size: int, **kwargs: Any) -> None:

@@ -20,7 +20,7 @@ class _Spectral:
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)  # type: ignore[misc]
         self.direction = self.add_weight(  # type: ignore[attr-defined]
-            (self._kernel.shape[-1],),  # type: ignore[attr-defined]
+            (self.kernel.shape[-1],),  # type: ignore[attr-defined]
             keras.initializers.RandomNormal(),
             trainable=False,
             autocast=False,
@@ -32,7 +32,7 @@ class _Spectral:
     load_own_variables = layers.Layer.load_own_variables
 
     def normalized_kernel(self, training: bool | None) -> Any:
-        kernel = ops.convert_to_tensor(self._kernel)  # type: ignore[attr-defined]
+        kernel = ops.convert_to_tensor(self.kernel)  # type: ignore[attr-defined]
         matrix = ops.reshape(ops.cast(kernel, "float32"), (-1, kernel.shape[-1]))
         fixed = ops.stop_gradient(matrix)
         left = _unit(ops.matmul(fixed, self.direction[:, None]))

@@ -7,10 +7,12 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from keras_t2i.networks.blocks import Block
+
 __all__ = ["TextTower"]
 
 
-class TextTower(layers.Layer):
+class TextTower(Block):
     """Reads captions from scratch: token vectors, a convolution over three tokens, the maximum over the caption.
 
     Args:

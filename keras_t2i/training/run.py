@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from filelock import FileLock, Timeout
 
 from keras_t2i.core.files import write_file
 from keras_t2i.models import TextToImage
@@ -29,11 +30,6 @@ from keras_t2i.training.callbacks import (
 )
 from keras_t2i.training.checkpoint import Checkpoints, TrainingState
 from keras_t2i.training.image_grid import ImageGrid
-
-try:
-    import fcntl
-except ImportError:  # Windows: runs are not locked there.
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["DivergedError", "make_deterministic", "train"]
 
@@ -98,10 +94,7 @@ def train(
         ImportError: with `tensorboard`, if TensorBoard is not installed.
         OSError: if the directory, or the last checkpoint, cannot be written.
     """
-    if epochs is None and minutes is None and steps is None:
-        raise ValueError("Say how long to train: pass `epochs`, `minutes` or `steps`.")
-    if epochs is not None and epochs < 1:
-        raise ValueError(f"`epochs` must be at least 1; got {epochs}.")
+    _check_limits(epochs, minutes, steps)
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     with _locked(run_dir), StopOnSignals() as stop:
@@ -115,59 +108,31 @@ def train(
             state = TrainingState()
             # So that a run killed before its first checkpoint begins again from the same initial weights.
             checkpoints.save(gan, state)
-        limits: list[TimeBudget | StepBudget] = [
-            *([] if minutes is None else [TimeBudget(minutes, state)]),
-            *([] if steps is None else [StepBudget(steps, state)]),
-        ]
+        limits = _limits(minutes, steps, state)
         if any(limit.used for limit in limits) or (epochs is not None and state.step >= epochs * epoch_steps):
             _say(f"{run_dir} is finished: {_progress(state)}. Raise the limit to go on.")
             return state
         if state.step:
             _say(f"Continuing {run_dir}: {_progress(state)}.")
-        first_epoch = state.step // epoch_steps
         report_every = 1 if epochs is not None else -(-_REPORT_STEPS // epoch_steps)
         if epochs is None:
             epochs = _ENDLESS if steps is None else -(-steps // epoch_steps)
-        for callback in callbacks:
-            if hasattr(callback, "state"):
-                callback.state = state
-        board = run_dir / "tensorboard" if tensorboard else None
+        for callback in (each for each in callbacks if hasattr(each, "state")):
+            callback.state = state
         # Checkpoints come last: what is on the disk is then never older than the checkpoint.
         everything = [
             Progress(state, epoch_steps),
             stop,
             *limits,
             *callbacks,
-            EveryEpochs(_image_grid(run_dir / "grids", dataset, board), report_every),
-            *([] if board is None else [keras.callbacks.TensorBoard(board, write_graph=False)]),
-            EpochLog(run_dir / "log.csv", state),
-            EveryEpochs(SavePreset(run_dir / "preset"), report_every),
+            *_reports(run_dir, dataset, state, report_every, tensorboard),
             SaveCheckpoints(checkpoints, state, epoch_steps, checkpoint_minutes, checkpoint_steps),
         ]
         if epochs == _ENDLESS and minutes is not None:
             everything.insert(0, ClockedProgressBar(minutes, state, verbose))
             verbose = 0
-        validation = {"validation_data": dataset.validation, "validation_freq": report_every}
-        arguments = {**validation, "shuffle": False, "verbose": verbose}
         try:
-            if state.step % epoch_steps:
-                gan.fit(
-                    dataset.train_from(state.step),
-                    steps_per_epoch=epoch_steps - state.step % epoch_steps,
-                    initial_epoch=first_epoch,
-                    epochs=first_epoch + 1,
-                    callbacks=[_restored_metrics(gan), *everything],
-                    **arguments,
-                )
-            if not gan.stop_training and state.epoch < epochs:
-                gan.fit(
-                    dataset.train_from(state.step),
-                    steps_per_epoch=epoch_steps,
-                    initial_epoch=state.epoch,
-                    epochs=epochs,
-                    callbacks=everything,
-                    **arguments,
-                )
+            _fit(gan, dataset, state, epoch_steps, epochs, everything, validation_freq=report_every, verbose=verbose)
         except tf.errors.InvalidArgumentError as error:
             if not gan.guard.stopped.numpy():
                 raise
@@ -178,6 +143,65 @@ def train(
         if stop.received:
             _say(f"Stopped: {_progress(state)}. Run the same again to continue.")
         return state
+
+
+def _check_limits(epochs: int | None, minutes: float | None, steps: int | None) -> None:
+    if epochs is None and minutes is None and steps is None:
+        raise ValueError("Say how long to train: pass `epochs`, `minutes` or `steps`.")
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"`epochs` must be at least 1; got {epochs}.")
+
+
+def _limits(minutes: float | None, steps: int | None, state: TrainingState) -> list[TimeBudget | StepBudget]:
+    """What ends training where not the epochs do."""
+    by_time: list[TimeBudget | StepBudget] = [] if minutes is None else [TimeBudget(minutes, state)]
+    return by_time if steps is None else [*by_time, StepBudget(steps, state)]
+
+
+def _reports(
+    run_dir: Path, dataset: Any, state: TrainingState, every: int, tensorboard: bool
+) -> list[keras.callbacks.Callback]:
+    """What shows how far it has come: pictures, losses and the model itself."""
+    board = run_dir / "tensorboard" if tensorboard else None
+    return [
+        EveryEpochs(_image_grid(run_dir / "grids", dataset, board), every),
+        *([] if board is None else [keras.callbacks.TensorBoard(board, write_graph=False)]),
+        EpochLog(run_dir / "log.csv", state),
+        EveryEpochs(SavePreset(run_dir / "preset"), every),
+    ]
+
+
+def _fit(
+    gan: TextToImage,
+    dataset: Any,
+    state: TrainingState,
+    epoch_steps: int,
+    epochs: int,
+    callbacks: list[keras.callbacks.Callback],
+    **options: Any,
+) -> None:
+    """Keras' `fit` from where the run is: first to the end of an epoch that was begun, then epoch by epoch."""
+    options = {**options, "validation_data": dataset.validation, "shuffle": False}
+    begun = state.step % epoch_steps
+    if begun:
+        first_epoch = state.step // epoch_steps
+        gan.fit(
+            dataset.train_from(state.step),
+            steps_per_epoch=epoch_steps - begun,
+            initial_epoch=first_epoch,
+            epochs=first_epoch + 1,
+            callbacks=[_restored_metrics(gan), *callbacks],
+            **options,
+        )
+    if not gan.stop_training and state.epoch < epochs:
+        gan.fit(
+            dataset.train_from(state.step),
+            steps_per_epoch=epoch_steps,
+            initial_epoch=state.epoch,
+            epochs=epochs,
+            callbacks=callbacks,
+            **options,
+        )
 
 
 def make_deterministic() -> None:
@@ -201,20 +225,21 @@ def _progress(state: TrainingState) -> str:
 
 @contextlib.contextmanager
 def _locked(run_dir: Path) -> Iterator[None]:
-    """Keeps a second run out. The kernel holds the lock, so that a killed process leaves none behind."""
-    with open(run_dir / "lock", "a+", encoding="utf-8") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                raise ValueError(
-                    f"Process {file.read().strip()} is training in {run_dir}; wait for it, or choose another directory."
-                ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    """Keeps a second run out. The system holds the lock, so that a killed process leaves none behind."""
+    lock, owner = FileLock(run_dir / "lock", timeout=0), run_dir / "lock.pid"
+    try:
+        lock.acquire()
+    except Timeout as error:
+        process = owner.read_text(encoding="utf-8") if owner.exists() else "of unknown number"
+        raise ValueError(
+            f"Process {process} is training in {run_dir}; wait for it, or choose another directory."
+        ) from error
+    try:
+        owner.write_text(str(os.getpid()), encoding="utf-8")
         yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
 
 
 def _check_config(path: Path, config: dict[str, Any]) -> None:

@@ -124,19 +124,7 @@ def load_adapters(gan: TextToImageGAN, path: str | os.PathLike[str]) -> Plan:
     """
     tensors, metadata = read_tensors(Path(path), _FORMAT)
     network = gan.ema_generator
-    if metadata["base_sha256"] != _fingerprint(network):
-        raise ValueError(
-            f"{path} was trained on other weights than this model's (SHA-256 {metadata['base_sha256'][:12]}..., not "
-            f"{_fingerprint(network)[:12]}...): load the very preset that it was trained from."
-        )
-    if "" not in (metadata["text_encoder"], _encoder_of(gan)) and metadata["text_encoder"] != _encoder_of(gan):
-        raise ValueError(f"{path} was trained with another text encoder than this model's.")
-    denoiser = metadata.get("caption_denoiser", "")
-    if denoiser not in ("", _denoiser_of(gan)):
-        raise ValueError(
-            f"{path} was trained on a model with another caption denoiser than this model's: "
-            "set `gan.caption_denoiser` to that one first."
-        )
+    _check_base(gan, path, metadata)
     names, rank, alpha = json.loads(metadata["layers"]), int(metadata["rank"]), float(metadata["alpha"])
     existing = {name: (layer.lora_rank, layer.lora_alpha) for name, layer in _adapted(network).items()}
     if existing and existing != dict.fromkeys(names, (rank, alpha)):
@@ -152,9 +140,27 @@ def load_adapters(gan: TextToImageGAN, path: str | os.PathLike[str]) -> Plan:
         for side in (gan.generator, network, gan.discriminator):
             for name in _CENTERING:
                 getattr(side, name).assign(tensors[name])
-    if not denoiser:
+    if not metadata.get("caption_denoiser", ""):
         gan.caption_denoiser = None
     return Plan.of(gan, "lora")
+
+
+def _check_base(gan: TextToImageGAN, path: str | os.PathLike[str], metadata: dict[str, str]) -> None:
+    """Raises `ValueError` where the adapters were trained on another model than this one."""
+    network = gan.ema_generator
+    if metadata["base_sha256"] != _fingerprint(network):
+        raise ValueError(
+            f"{path} was trained on other weights than this model's (SHA-256 {metadata['base_sha256'][:12]}..., not "
+            f"{_fingerprint(network)[:12]}...): load the very preset that it was trained from."
+        )
+    if "" not in (metadata["text_encoder"], _encoder_of(gan)) and metadata["text_encoder"] != _encoder_of(gan):
+        raise ValueError(f"{path} was trained with another text encoder than this model's.")
+    denoiser = metadata.get("caption_denoiser", "")
+    if denoiser not in ("", _denoiser_of(gan)):
+        raise ValueError(
+            f"{path} was trained on a model with another caption denoiser than this model's: "
+            "set `gan.caption_denoiser` to that one first."
+        )
 
 
 def _enable(gan: TextToImageGAN, names: Sequence[str], rank: int, alpha: float, seed: int) -> None:

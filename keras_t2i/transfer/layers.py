@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from keras_t2i.core.keras_internals import own_layers
+
 __all__ = ["blocks", "freeze_layer", "layers_matching", "named_layers", "own_weights", "top_level"]
 
 _NUMBERED = re.compile(r".+_(\d+)$")
@@ -85,7 +87,7 @@ def _add(name: str, layer: keras.Layer, found: dict[str, keras.Layer]) -> None:
 
 
 def _children(layer: keras.Layer) -> list[keras.Layer]:
-    return layer._flatten_layers(include_self=False, recursive=False)
+    return own_layers(layer, recursive=False)
 
 
 def _named_children(layer: keras.Layer) -> list[tuple[str, keras.Layer]]:

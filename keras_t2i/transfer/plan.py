@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keras_t2i.core.keras_internals import is_created_frozen
 from keras_t2i.transfer.layers import named_layers, own_weights
 
 if TYPE_CHECKING:
@@ -134,5 +135,4 @@ def _weights(network: Any, side: str) -> list[Weight]:
 def _role(layer: Any, weight: Any) -> str:
     if weight.trainable:
         return _TRAINED
-    created_so = any(weight is other for other in layer._non_trainable_variables)
-    return _STATISTICS if created_so and layer.trainable else _FROZEN
+    return _STATISTICS if is_created_frozen(layer, weight) and layer.trainable else _FROZEN

@@ -16,8 +16,6 @@ from doc_pages import GUIDES, PAGES, README, ROOT, blocks, commands, name, prose
 GUIDES_AND_README = [README, *GUIDES]
 SCRIPTS = sorted((ROOT / "examples").glob("*/*.py"))
 FOLDERS = ("examples/", "tests/", "keras_t2i/", "export/", ".ci/")
-OLD_METHODS = {"full": "finetuned", "mixing": "mix_source", "wgan_gp": "wasserstein"}
-"""Methods of `compare` that had other names in 0.1."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +61,7 @@ def check_methods(command: Any, methods: str) -> None:
     known = set(re.findall(r"\w+", option.help))
     for method in methods.split(","):
         base = method.partition(":")[0]
-        assert known & {base, OLD_METHODS.get(base, base)}, f"compare knows no method {base!r}"
+        assert base in known, f"compare knows no method {base!r}"
 
 
 def parse(program: Any, words: list[str]) -> None:
@@ -182,38 +180,31 @@ def test_commands_that_install_and_test_are_those_of_the_project(program: Any) -
     """They are not run: their parts are in pyproject.toml and in what every change has to pass."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = project["project"]["optional-dependencies"]
+    markers = project["tool"]["pytest"]["ini_options"]["markers"]
     gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8").replace(" --quiet", "").replace("-qq ", "")
+    assert any(marker.startswith("slow:") for marker in markers)
+    assert any("pdoc" in requirement for requirement in extras["dev"])
+    assert re.search(r"apt-get install .*\bchromium\b", gate)
+
+    def is_told(tool: str, rest: list[str]) -> bool:
+        if tool == "pip" and "--no-deps" not in rest:
+            extra = rest[-1].partition("[")[2].removesuffix("]")
+            return rest[0] == "install" and (rest[1:] == ["."] or extra in extras)
+        return {
+            "python3": rest == ["-m", "venv", ".venv"],
+            "apt-get": rest == ["install", "chromium"],
+            "pdoc": rest[:1] == ["keras_t2i"],
+            "python": rest == ["-m", "pytest", "-m", "slow"] or f'/python" {" ".join(rest)}\n' in gate,
+            "pip": f'/pip" {" ".join(rest)}\n' in gate,
+        }[tool]
+
     for page in GUIDES_AND_README:
         for line, words in fenced(page, ""):
             tool, rest = words[0].removeprefix(".venv/bin/"), words[1:]
-            where = f"{name(page)}:{line}: {' '.join(words)}"
-            if tool == "python3":
-                assert rest == ["-m", "venv", ".venv"], where
-            elif tool == "pip":
-                target = rest[-1]
-                assert rest[0] == "install", where
-                if "--no-deps" in rest:
-                    assert f'/pip" {" ".join(rest)}\n' in gate, where
-                elif "[" in target:
-                    assert target[target.index("[") + 1 : -1] in extras, where
-                else:
-                    assert target == ".", where
-            elif tool == "keras-t2i":
+            if tool == "keras-t2i":
                 parse(program, rest)
-            elif tool == "python" and "slow" in rest:
-                assert rest == ["-m", "pytest", "-m", "slow"], where
-                assert any(marker.startswith("slow:") for marker in project["tool"]["pytest"]["ini_options"]["markers"])
-            elif tool == "python":
-                assert f'/python" {" ".join(rest)}\n' in gate, where
-            elif tool == "apt-get":
-                assert rest == ["install", "chromium"], where
-                assert re.search(r"apt-get install .*\bchromium\b", gate), where
-            elif tool == "pdoc":
-                assert rest[0] == "keras_t2i", where
-                if not any("pdoc" in requirement for requirement in extras["dev"]):
-                    pytest.xfail("pdoc is not in the extra dev yet")
             else:
-                pytest.fail(f"{where}: nothing says what this should be")
+                assert is_told(tool, rest), f"{name(page)}:{line}: {' '.join(words)}"
 
 
 def test_the_two_commands_are_in_the_readme() -> None:

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from checks import EMBEDDING_DIM, copies, make_batch, one_line, tensors, tiny_gan, tiny_networks
-from keras_t2i.augmentation import DiffAugment
 
 from keras_t2i import TextToImageGAN
 from keras_t2i.core.pixels import resize
 from keras_t2i.image_features import ImageFeatures
 from keras_t2i.networks import ProjectedDiscriminator
 from keras_t2i.networks.mobilenet_v2 import build_mobilenet_v2, kernel_shapes
+from keras_t2i.objectives.augmentation import DiffAugment
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,18 @@ def features():
     return ImageFeatures(build_mobilenet_v2(arrays, 32), "random")
 
 
-@pytest.fixture
-def gan(features):
+@pytest.fixture(scope="module")
+def made(features):
     gan = tiny_gan("projected", augmentation=DiffAugment(), loss="non_saturating", penalty=None)
     gan.discriminator.initialize_backbone(features.network.get_weights())
+    return gan, gan.get_weights()
+
+
+@pytest.fixture
+def gan(made):
+    """The same model for every test, with the weights that it started from."""
+    gan, weights = made
+    gan.set_weights(weights)
     return gan
 
 

@@ -65,7 +65,7 @@ def test_another_encoder_never_reads_the_same_files(encoder: CountingEncoder, pr
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "foreign"])
 def test_a_damaged_file_is_reported_and_computed_again(encoder: CountingEncoder, tmp_path: Path, damage: str) -> None:
     expected = CachedTextEncoder(encoder, tmp_path).encode(CAPTIONS)
-    (file,) = tmp_path.rglob("*.npy")
+    (file,) = tmp_path.rglob("*.array")
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes({"flip": content, "cut": content[:100], "empty": b"", "foreign": b"not an array"}[damage])

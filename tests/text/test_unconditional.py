@@ -35,8 +35,7 @@ def test_every_caption_is_the_same_zero(encoder: Unconditional, tmp_path: Path) 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_trains_without_captions(family: str, encoder: Unconditional) -> None:
-    # Not compiled, which would take most of the time; the command line's test trains such a model compiled.
-    gan = tiny_gan(family, encoder, penalty="ma_gp" if family == "df_gan" else None, run_eagerly=True)
+    gan = tiny_gan(family, encoder, penalty="ma_gp" if family == "df_gan" else None)
     gan.adapt(CAPTIONS)
     history = gan.fit(tf.data.Dataset.from_tensors(batch()).repeat(2), verbose=0).history
     assert np.isfinite(history["generator_loss"] + history["discriminator_loss"] + history["penalty"]).all()

@@ -1,0 +1,32 @@
+"""What is used of Keras and TensorFlow beyond what they document: for these `pyproject.toml` bounds their versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["function_graph", "is_created_frozen", "maker_of", "own_layers", "untrack"]
+
+
+def own_layers(layer: Any, recursive: bool = True) -> list[Any]:
+    """A layer and those within it, in the order of their creation; not recursively, only what it is made of itself."""
+    return list(layer._flatten_layers(include_self=recursive, recursive=recursive))
+
+
+def untrack(layer: Any, value: Any) -> None:
+    """Makes a layer forget what was assigned to it, so that it no longer counts it among its own."""
+    layer._tracker.untrack(value)
+
+
+def is_created_frozen(layer: Any, weight: Any) -> bool:
+    """Whether a weight was never meant to be trained, as statistics are, whatever is frozen since."""
+    return any(weight is other for other in layer._non_trainable_variables)
+
+
+def maker_of(tensor: Any) -> Any:
+    """The layer or operation that a symbolic tensor comes from."""
+    return tensor._keras_history.operation
+
+
+def function_graph(graph: Any, name: str) -> Any:
+    """The graph of a function that a TensorFlow graph calls."""
+    return graph._get_function(name).graph
