@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,24 @@ import pytest
 def _seeded() -> None:
     """Weights start alike whatever tests ran before."""
     keras.utils.set_random_seed(7)
+
+
+@pytest.fixture(scope="module")
+def eager_training() -> Iterator[None]:
+    """Steps are computed without tracing them first, for a few take a tenth of the time that their graph takes.
+
+    Models are trained in graphs, those of every family among them, in `tests/models` and `tests/training`.
+    """
+    from keras_t2i import TextToImageGAN
+
+    compile = TextToImageGAN.compile
+
+    def compile_eagerly(gan: Any, *arguments: Any, **options: Any) -> None:
+        compile(gan, *arguments, **{"run_eagerly": True, **options})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TextToImageGAN, "compile", functools.wraps(compile)(compile_eagerly))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from checks import tiny_gan
 from command_line import Result, keras_t2i, write_images, write_rows
 from PIL import Image
 
+pytestmark = pytest.mark.usefixtures("eager_training")
+
 resource = pytest.importorskip("resource")
 
 GOOD = 4

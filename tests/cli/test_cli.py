@@ -24,6 +24,8 @@ from keras_t2i.presets import FAMILIES, packaged_presets
 from keras_t2i.runs.config import RunConfig
 from keras_t2i.runs.prepare import build
 
+pytestmark = pytest.mark.usefixtures("eager_training")
+
 CAPTIONS = ("picture number 3", "something else, ähnlich")
 
 

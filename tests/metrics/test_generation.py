@@ -12,6 +12,8 @@ from checks import tiny_gan
 
 from keras_t2i import data, metrics
 
+pytestmark = pytest.mark.usefixtures("eager_training")
+
 
 def color_features(images: np.ndarray) -> np.ndarray:
     """Mean colors of the four quarters of each image."""

@@ -18,6 +18,8 @@ from keras_t2i.presets import build_gan
 from keras_t2i.runs.quickstart import quickstart
 from keras_t2i.text import TextEncoder
 
+pytestmark = pytest.mark.usefixtures("eager_training")
+
 MINUTES = 0.005  # One step of each.
 
 

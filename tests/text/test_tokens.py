@@ -14,6 +14,8 @@ from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.presets import build_gan
 from keras_t2i.text import CachedTextEncoder, TextEncoder, TokenIds
 
+pytestmark = pytest.mark.usefixtures("eager_training")
+
 CAPTIONS = ["a red star", "a blue circle on white", "", "CAFÉ \0 star"]
 
 

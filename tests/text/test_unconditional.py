@@ -13,6 +13,8 @@ from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.presets import build_gan
 from keras_t2i.text import TextEncoder, Unconditional
 
+pytestmark = pytest.mark.usefixtures("eager_training")
+
 CAPTIONS = ["a red star", "a blue circle", "", "a red star"]
 
 

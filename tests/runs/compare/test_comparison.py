@@ -21,6 +21,8 @@ from keras_t2i.runs.compare.methods import file_name, method
 from keras_t2i.runs.config import RunConfig
 from keras_t2i.runs.prepare import build
 
+pytestmark = pytest.mark.usefixtures("eager_training")
+
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
