@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,14 @@ import pytest
 def _seeded() -> None:
     """Weights start alike whatever tests ran before."""
     keras.utils.set_random_seed(7)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _kept_graphs() -> Iterator[None]:
+    """TensorFlow keeps graphs of models that are gone: without this, Python would look through all of them for ever."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from command_line import keras_t2i, write_images, write_rows
 
+pytestmark = pytest.mark.usefixtures("eager_training")
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "keras_t2i"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import subprocess
 import sys
@@ -218,19 +217,6 @@ def test_data_check_prints_a_report_and_draws_a_sheet(place: Path) -> None:
     ]
     assert result.err.splitlines()[0] == "metadata.jsonl:21: 'absent.png' is missing"
     assert pixels(place / "sheets" / "sheet.png").shape[1] > 300
-
-
-def test_quickstart_starts_from_the_packaged_shapes(place: Path) -> None:
-    """In a process of its own, as users start it."""
-    command = [sys.executable, "-m", "keras_t2i", "quickstart", "--output", "quick", "--minutes", "0.02"]
-    result = subprocess.run(command, cwd=place, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"})
-    assert result.returncode == 0, result.stderr
-    values = json.loads(result.stdout)
-    assert values["finetuned"]["judge_on_real"] >= 0.99
-    for step in ("1/5", "2/5", "3/5", "4/5", "5/5", "Next:", "keras-t2i generate quick/finetuned"):
-        assert step in result.stderr
-    assert "\r" not in result.stderr
-    assert "arning" not in result.stderr
 
 
 def test_presets_lists_what_is_in_the_package(place: Path) -> None:
