@@ -142,3 +142,31 @@ def check(
         return report.as_dict()
 
     print_result(report)
+
+
+@data_app.command("pack")
+def pack(
+    data: Data,
+    output: Output,
+    image_size: Annotated[int, typer.Option(help="Size of the images, in pixels.")] = 64,
+    text_encoder: Annotated[
+        str, typer.Option(help="What reads the captions: caption_mini_en or a KerasNLP preset.")
+    ] = "caption_mini_en",
+    caption_column: Annotated[
+        str | None, typer.Option(help="Column of captions. Default: text, caption or captions.")
+    ] = None,
+) -> None:
+    """Write images and the embeddings of their captions as plain arrays, to train where there is no TensorFlow.
+
+    `keras_t2i.data.PackedImages.read` gives them to `fit`, on JAX and on TensorFlow.
+
+    `keras-t2i data pack my_images --output packed`
+    """
+
+    def packed() -> dict[str, Any]:
+        from keras_t2i.runs.packing import pack
+
+        config = RunConfig(data, image_size=image_size, text_encoder=text_encoder, caption_column=caption_column)
+        return pack(config, output)
+
+    print_result(packed)

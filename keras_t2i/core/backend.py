@@ -1,60 +1,40 @@
-"""What is done with the backend itself: gradients of losses to weights and of a function to its inputs, first calls."""
+"""What is done with the backend itself, by the one that Keras runs on: TensorFlow or JAX."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
+import keras
 
-__all__ = ["example", "input_gradients", "value_and_gradients"]
+if TYPE_CHECKING:
+    from keras_t2i.core.backend_tensorflow import cond_or_zero, example, input_gradients, jitted, value_and_gradients
+
+__all__ = ["cond_or_zero", "example", "input_gradients", "is_jax", "jitted", "value_and_gradients"]
+
+_MODULES = {"tensorflow": "keras_t2i.core.backend_tensorflow", "jax": "keras_t2i.core.backend_jax"}
 
 
-def example(shape: Any) -> Any:
-    """What to call a network with so that it is built: zeros, for TensorFlow runs one image sooner than it traces it.
+def is_jax() -> bool:
+    """Whether Keras runs on JAX.
 
-    Args:
-        shape: A shape, or a dictionary of shapes; of what it leaves open, the first is 1 and others are 2.
-
-    Returns:
-        Zeros, float32, or a dictionary of such.
+    Raises:
+        ImportError: if it runs on anything but TensorFlow and JAX.
     """
-    if isinstance(shape, dict):
-        return {name: example(of) for name, of in shape.items()}
-    return tf.zeros([size or (2 if axis else 1) for axis, size in enumerate(shape)])
+    return _module().__name__.endswith("jax")
 
 
-def value_and_gradients(
-    losses: Callable[[], tuple[Mapping[str, Any], Any]], variables: Mapping[str, Sequence[Any]]
-) -> tuple[dict[str, Any], Any, dict[str, list[Any]]]:
-    """Evaluates losses once and takes the gradient of each with respect to the variables that it trains.
-
-    Args:
-        losses: A function without arguments to scalars by name, and anything else that is to be handed on.
-        variables: The variables that each loss trains, under the same names.
-
-    Returns:
-        The losses; what was handed on; and the gradients by name, in the order of the variables, `None` for those that
-        a loss does not depend on.
-    """
-    with tf.GradientTape(persistent=True) as tape:
-        values, further = losses()
-    gradients = {name: tape.gradient(values[name], list(of)) for name, of in variables.items()}
-    return dict(values), further, gradients
+def _module() -> Any:
+    name = keras.backend.backend()
+    if name not in _MODULES:
+        raise ImportError(
+            f"Keras runs on {name!r} here, and keras_t2i on TensorFlow and JAX: set KERAS_BACKEND=tensorflow or "
+            "KERAS_BACKEND=jax before Keras is imported."
+        )
+    return importlib.import_module(_MODULES[name])
 
 
-def input_gradients(function: Callable[..., Any], sources: Sequence[Any]) -> list[Any]:
-    """The gradients of the sum of a function's values with respect to its arguments, which can be differentiated again.
-
-    Args:
-        function: Takes the sources, tensors or dictionaries of such, and returns a tensor.
-        sources: What to take the gradient with respect to.
-
-    Returns:
-        One tensor for each tensor in the sources, in order; zeros where the function does not depend on it.
-    """
-    flat = tf.nest.flatten(list(sources))
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(flat)
-        total = tf.reduce_sum(function(*sources))
-    return tape.gradient(total, flat, unconnected_gradients="zero")
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(_module(), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["function_graph", "is_created_frozen", "maker_of", "own_layers", "untrack"]
+__all__ = ["function_graph", "is_created_frozen", "jax_state", "known_values", "maker_of", "own_layers", "untrack"]
 
 
 def own_layers(layer: Any, recursive: bool = True) -> list[Any]:
@@ -30,3 +30,21 @@ def maker_of(tensor: Any) -> Any:
 def function_graph(graph: Any, name: str) -> Any:
     """The graph of a function that a TensorFlow graph calls."""
     return graph._get_function(name).graph
+
+
+def known_values() -> dict[int, Any]:
+    """The values that variables have in the stateless scope that is open, by the variables' `id`; it may be changed.
+
+    Raises:
+        RuntimeError: if none is open.
+    """
+    from keras.src.backend.common.stateless_scope import get_stateless_scope, in_stateless_scope
+
+    if not in_stateless_scope():
+        raise RuntimeError("No keras.StatelessScope is open.")
+    return get_stateless_scope().state_mapping
+
+
+def jax_state(model: Any) -> dict[str, Any]:
+    """What JAX's trainer has made of a model's variables so far, by kind, while `fit` runs."""
+    return model._jax_state

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from keras_t2i.data.cartoon_faces import FACE_ATTRIBUTES, face_captions, faces, render_faces
     from keras_t2i.data.check import FolderReport, check_folder
     from keras_t2i.data.folder import from_folder
+    from keras_t2i.data.packed import PackedImages, pack
     from keras_t2i.data.pipeline import CaptionedImages, Split
     from keras_t2i.data.rows import SkippedRow
     from keras_t2i.data.shape_words import HELD_OUT_SYNONYMS, SHAPE_SYNONYMS
@@ -34,6 +35,7 @@ __all__ = [
     "SHAPE_SYNONYMS",
     "CaptionedImages",
     "FolderReport",
+    "PackedImages",
     "Rendered",
     "SkippedRow",
     "Split",
@@ -42,6 +44,7 @@ __all__ = [
     "faces",
     "from_folder",
     "from_tfds",
+    "pack",
     "render_faces",
     "render_shapes",
     "shape_captions",
@@ -59,6 +62,7 @@ __getattr__ = lazy(
         "check": ["FolderReport", "check_folder"],
         "cartoon_faces": ["FACE_ATTRIBUTES", "face_captions", "faces", "render_faces"],
         "folder": ["from_folder"],
+        "packed": ["PackedImages", "pack"],
         "pipeline": ["CaptionedImages", "Split"],
         "rows": ["SkippedRow"],
         "shape_words": ["HELD_OUT_SYNONYMS", "SHAPE_SYNONYMS"],

@@ -53,6 +53,14 @@ def export(gan: Drawable, path: str | os.PathLike[str], format: str = "saved_mod
         **options: Of the format: `record_prompts` for the first two, `precision` and `captions` for the last.
 
     Raises:
-        ValueError: for an unknown format, one of its options that cannot be, or if other files are in the way.
+        ValueError: for an unknown format, one of its options that cannot be, if other files are in the way, or where
+            Keras does not run on TensorFlow.
     """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"Exports are made with TensorFlow, and Keras runs on {keras.backend.backend()!r} here: save a preset, and "
+            "export that with KERAS_BACKEND=tensorflow."
+        )
     FORMATS[format](gan, path, **options)

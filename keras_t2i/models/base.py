@@ -6,12 +6,12 @@ import hashlib
 import inspect
 import json
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any, Self
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_t2i import export
 from keras_t2i.core.backend import value_and_gradients
@@ -20,15 +20,16 @@ from keras_t2i.core.latents import latents_for
 from keras_t2i.models import files
 from keras_t2i.models.archive import Archived
 from keras_t2i.models.batch import images_and_condition
+from keras_t2i.models.engine import Engine, update_averages
 from keras_t2i.models.manners import Rates, check_callbacks
 from keras_t2i.models.part import Part
 from keras_t2i.models.sampling import Sampler, prompt_embeddings
-from keras_t2i.models.step import Guard, update_averages
+from keras_t2i.models.state import held_by
 
 __all__ = ["TextToImage"]
 
 
-class TextToImage(Archived):
+class TextToImage(Engine, Archived):
     """Base class of models that are trained on captioned images and draw captions.
 
     Batches are dictionaries with `"images"` (float32 in [-1, 1], shape `(B, H, W, 3)`) and either `"captions"`
@@ -60,7 +61,7 @@ class TextToImage(Archived):
         self.conditioning_dropout = 0.0
         self.card: dict[str, Any] = {}
         self.text_of: dict[str, Any] = {}
-        self.guard = Guard()
+        self.guard = self.guard_class()
         self._sampler: Sampler | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -125,7 +126,7 @@ class TextToImage(Archived):
         for part in self.parts().values():
             if part.optimizer is not None:
                 part.optimizer.build(part.network.trainable_variables)
-        self._rates = Rates(self._optimizers)
+        self._rates = Rates(self._optimizers, self._moved)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in numbers}
         self.generation_metrics = list(metrics)
 
@@ -139,13 +140,14 @@ class TextToImage(Archived):
         Raises:
             ValueError: if a network lacks something, or a callback would lose work: before anything is trained.
         """
-        if isinstance(x, tf.data.Dataset):
+        tensorflow = sys.modules.get("tensorflow")
+        if tensorflow is not None and isinstance(x, tensorflow.data.Dataset):
             kwargs.setdefault("shuffle", False)  # Keras' default is a warning.
         given = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
         check_callbacks(self, given.get("callbacks"), self._optimizers())
         for part in self.parts().values():
             part.network.check_ready()
-        return super().fit(x, *args, **kwargs)
+        return super().fit(**{**given, **self.engine_options(given)})
 
     def _optimizers(self) -> list[keras.optimizers.Optimizer]:
         return [part.optimizer for part in self.parts().values() if part.optimizer is not None]
@@ -165,8 +167,13 @@ class TextToImage(Archived):
         if value is not None:
             raise ValueError("Each part has an optimizer of its own: pass them to `compile` by name.")
 
-    def train_step(self, data: dict[str, Any]) -> dict[str, Any]:
-        """One update of every trained part, each judged by the others as they were before the step."""
+    def _moved(self) -> list[Any]:
+        """What a step changes beside weights and metrics: the guard's flag, and what the objective holds."""
+        known = {id(variable) for variable in (*self.variables, *self.metrics_variables)}
+        held = [variable for variable in held_by(self.state()) if id(variable) not in known]
+        return [self.guard.stopped, *held]
+
+    def _train(self, data: dict[str, Any]) -> dict[str, Any]:
         data, _, _ = keras.utils.unpack_x_y_sample_weight(data)  # `train_on_batch` has put it into a tuple.
         batch = images_and_condition(data, self.text_encoder, self.reads)
         trained = {name: part for name, part in self.parts().items() if part.is_trained}
@@ -181,8 +188,7 @@ class TextToImage(Archived):
         update_averages(self.parts(), self.ema_decay)
         return self._track(numbers)
 
-    def test_step(self, data: dict[str, Any]) -> dict[str, Any]:
-        """The same numbers on held-out images, with what images are drawn with and fixed noise."""
+    def _test(self, data: dict[str, Any]) -> dict[str, Any]:
         data, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         batch = images_and_condition(data, self.text_encoder, self.reads)
         _, numbers = self.losses_of(batch, 0, training=False)

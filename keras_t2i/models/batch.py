@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
+from keras import ops
 
 __all__ = ["images_and_condition", "images_and_text"]
 
 _POOLED = "sentence_embeddings"
 
 
-def images_and_condition(
-    batch: dict[str, tf.Tensor], text_encoder: Any, reads: Sequence[str] = (_POOLED,)
-) -> dict[str, Any]:
+def images_and_condition(batch: dict[str, Any], text_encoder: Any, reads: Sequence[str] = (_POOLED,)) -> dict[str, Any]:
     """Returns the images of a batch and what networks read of its captions, encoding these where need be.
 
     Args:
@@ -35,8 +33,9 @@ def images_and_condition(
         raise ValueError(
             f"A batch must be a dictionary with 'images' and either 'captions' or 'sentence_embeddings'; got {keys}."
         )
+    images = ops.convert_to_tensor(batch["images"])
     if all(name in batch for name in wanted):
-        return {"images": batch["images"], "condition": {name: batch[name] for name in wanted}}
+        return {"images": images, "condition": {name: ops.convert_to_tensor(batch[name]) for name in wanted}}
     if "captions" not in batch:
         missing = next(name for name in wanted if name not in batch)
         raise ValueError(f"The networks read {missing!r} of a caption; the batch has neither that nor 'captions'.")
@@ -45,10 +44,10 @@ def images_and_condition(
     read = text_encoder(batch["captions"])
     if unread := [name for name in wanted if name not in read]:
         raise ValueError(f"The networks read {unread[0]!r} of a caption, which this text encoder does not give.")
-    return {"images": batch["images"], "condition": {name: tf.stop_gradient(read[name]) for name in wanted}}
+    return {"images": images, "condition": {name: ops.stop_gradient(read[name]) for name in wanted}}
 
 
-def images_and_text(batch: dict[str, tf.Tensor], text_encoder: Any) -> tuple[tf.Tensor, tf.Tensor]:
+def images_and_text(batch: dict[str, Any], text_encoder: Any) -> tuple[Any, Any]:
     """The images of a batch and the sentence embeddings of its captions: see `images_and_condition`."""
     found = images_and_condition(batch, text_encoder)
     return found["images"], found["condition"][_POOLED]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import keras
 
@@ -14,13 +16,15 @@ import keras_t2i
 from keras_t2i.core.errors import reason
 from keras_t2i.networks.base import Network
 from keras_t2i.presets import names, store
-from keras_t2i.text import PACKAGED_ENCODERS, CaptionDenoiser, CaptionEncoder, TextEncoder
-from keras_t2i.text.unconditional import MARKER, NO_CAPTIONS
+
+if TYPE_CHECKING:
+    from keras_t2i.text import CaptionEncoder
 
 __all__ = ["encoder_name", "from_config", "initialize", "load", "read_encoder", "save", "write_encoder"]
 
 _TEXT_ENCODER = "text_encoder"
 _DENOISER = "caption_denoiser"
+_ABOUT_TEXT = ("sequence_length", "text_encoder", "text_encoder_fingerprint")
 
 
 class Whole(Protocol):
@@ -145,6 +149,8 @@ def initialize(gan: Whole, name: str | os.PathLike[str]) -> None:
 
 def encoder_name(name: str | os.PathLike[str]) -> str:
     """What `TextEncoder.from_preset` takes for the text encoder of a preset: its name, or the preset itself."""
+    from keras_t2i.text.unconditional import MARKER, NO_CAPTIONS
+
     directory = names.resolve(name)
     if packaged := names.read_config(directory).get("text_encoder"):
         return str(packaged)
@@ -168,18 +174,24 @@ def _build(cls: type[Model], directory: Path) -> Model:
 
 def about_text(gan: Whole) -> dict[str, Any]:
     """What a configuration says of what reads captions: the encoder, by name where it is in the package."""
-    encoder = gan.text_encoder
+    encoder, denoiser = gan.text_encoder, gan.caption_denoiser and gan.caption_denoiser.get_config()
+    versions = {"keras_t2i": keras_t2i.__version__, "keras": keras.__version__}
+    if encoder is None:  # It may be known, and yet not be here.
+        known = {name: gan.text_of.get(name) for name in _ABOUT_TEXT}
+        return {"versions": versions, **known, _DENOISER: denoiser}
     return {
-        "versions": {"keras_t2i": keras_t2i.__version__, "keras": keras.__version__},
-        "sequence_length": encoder and encoder.sequence_length,
+        "versions": versions,
+        "sequence_length": encoder.sequence_length,
         "text_encoder": getattr(encoder, "packaged_name", None),
-        "text_encoder_fingerprint": encoder and encoder.fingerprint,
-        _DENOISER: gan.caption_denoiser and gan.caption_denoiser.get_config(),
+        "text_encoder_fingerprint": encoder.fingerprint,
+        _DENOISER: denoiser,
     }
 
 
 def from_config(cls: type[Model], config: dict[str, Any]) -> Model:
     """A new model of a configuration; its text encoder is read by `read_encoder`."""
+    from keras_t2i.text import CaptionDenoiser
+
     networks = {
         name: store.network_class(config[name], base).from_config(config[name]["config"])
         for name, base in cls.part_classes.items()
@@ -191,30 +203,39 @@ def from_config(cls: type[Model], config: dict[str, Any]) -> Model:
         gan.caption_denoiser.build((None, gan.embedding_dim))
     gan.card = config.get("card", {})
     gan.conditioning_dropout = float(config.get("conditioning_dropout", 0.0))
-    gan.text_of = {
-        name: config.get(name) for name in ("sequence_length", "text_encoder", "text_encoder_fingerprint", "versions")
-    }
+    gan.text_of = {name: config.get(name) for name in (*_ABOUT_TEXT, "versions")}
     return gan
 
 
 def write_encoder(gan: Whole, directory: Path) -> None:
     """Writes a text encoder from outside the package into a directory; one in the package is found by its name."""
-    if gan.text_encoder is not None and getattr(gan.text_encoder, "packaged_name", None) is None:
+    if gan.text_encoder is None:
+        if files := gan.text_of.get("files"):
+            shutil.copytree(files, directory / _TEXT_ENCODER)
+    elif getattr(gan.text_encoder, "packaged_name", None) is None:
         gan.text_encoder.save_to_preset(directory / _TEXT_ENCODER)
 
 
 def read_encoder(gan: Whole, directory: Path) -> None:
     """Gives a model the text encoder that its configuration names, or that `write_encoder` has written.
 
+    Where TensorFlow and KerasNLP are not installed, it stays without one.
+
     Raises:
         ValueError: if it is not the one that the model was trained with, or holds anything but classes of KerasNLP.
     """
-    if gan.text_encoder is None and gan.text_of["sequence_length"] is not None:
+    if gan.text_encoder is not None or gan.text_of["sequence_length"] is None:
+        return
+    if all(importlib.util.find_spec(name) for name in ("tensorflow", "keras_nlp")):
         gan.text_encoder = _text_encoder(gan.text_of, directory)
+    elif (directory / _TEXT_ENCODER).is_dir():
+        gan.text_of["files"] = str((directory / _TEXT_ENCODER).resolve())
 
 
 def _text_encoder(config: dict[str, Any], directory: Path) -> CaptionEncoder:
     """The text encoder in a preset, or the packaged one that it names."""
+    from keras_t2i.text import PACKAGED_ENCODERS, TextEncoder
+
     packaged = config.get("text_encoder")
     if packaged is not None and packaged not in PACKAGED_ENCODERS:
         raise ValueError(f"it names a text encoder that is not in this release: {packaged!r}.")

@@ -127,12 +127,8 @@ class TextToImageGAN(TextToImage):
             raise ValueError("`caption_augmentation` changes sentence embeddings; these networks read token numbers.")
         if keras.config.dtype_policy().name == "mixed_float16":
             raise ValueError("mixed_float16 would need loss scaling for two optimizers; use mixed_bfloat16 instead.")
-        if kwargs.setdefault("jit_compile", False) not in (False, "auto"):
-            raise ValueError(
-                "`jit_compile=True` would let training go on with weights that are not finite: XLA leaves out the stop "
-                "before them. Leave it out."
-            )
-        kwargs["jit_compile"] = False  # Keras' "auto" turns it on where there is a GPU.
+        compiles = self.jit_compiles(kwargs.get("jit_compile", "auto"))
+        kwargs["jit_compile"] = compiles and not kwargs.get("run_eagerly")
         weight = contrastive_weight if contrastive_weight is not None else 0.5 * can_match
         objective = AdversarialObjective(loss, penalty, matching_weight, weight, augmentation)
         super().compile(optimizer=None, loss=None, **kwargs)

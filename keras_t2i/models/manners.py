@@ -35,10 +35,13 @@ class Rates:
 
     Args:
         optimizers: A function that returns them.
+        moved: A function that returns what else a step moves, which is no weight and no metric.
     """
 
-    def __init__(self, optimizers: Callable[[], list[keras.optimizers.Optimizer]]) -> None:
-        self._optimizers = optimizers
+    def __init__(
+        self, optimizers: Callable[[], list[keras.optimizers.Optimizer]], moved: Callable[[], list[Any]]
+    ) -> None:
+        self._optimizers, self._moved = optimizers, moved
         self._ratios: list[float] = []
 
     @property
@@ -48,8 +51,8 @@ class Rates:
 
     @property
     def variables(self) -> list[Any]:
-        """Those of all of them."""
-        return [variable for optimizer in self._optimizers() for variable in optimizer.variables]
+        """Those of all of them, and what else a step moves."""
+        return [*(variable for optimizer in self._optimizers() for variable in optimizer.variables), *self._moved()]
 
     @property
     def iterations(self) -> Any:

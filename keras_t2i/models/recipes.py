@@ -11,13 +11,17 @@ import keras
 from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.networks import FAMILIES
 from keras_t2i.objectives import losses
-from keras_t2i.text import Unconditional
 
 __all__ = ["build_gan", "compile_gan", "family_of"]
 
 
 def build_gan(
-    family: str, text_encoder: Any, image_size: int = 64, seed: int = 0, **compile_arguments: Any
+    family: str,
+    text_encoder: Any,
+    image_size: int = 64,
+    seed: int = 0,
+    embedding_dim: int | None = None,
+    **compile_arguments: Any,
 ) -> TextToImageGAN:
     """Builds and compiles a GAN of a family with its own recipe.
 
@@ -26,6 +30,7 @@ def build_gan(
         text_encoder: A `keras_t2i.text.TextEncoder`; with `TokenIds` both networks get a text tower of their own.
         image_size: Height and width in pixels.
         seed: Seed of the initial weights and of the training latents.
+        embedding_dim: Length of the sentence embeddings, where there is no text encoder.
         **compile_arguments: Passed to `compile_gan`.
 
     Raises:
@@ -34,7 +39,8 @@ def build_gan(
     recipe = FAMILIES[family]
     keras.utils.set_random_seed(seed)
     common = {"image_size": image_size, "vocabulary_size": getattr(text_encoder, "vocabulary_size", None)}
-    gan = TextToImageGAN(text_encoder, recipe.generator(**common), recipe.discriminator(**common))
+    networks = recipe.generator(**common), recipe.discriminator(**common)
+    gan = TextToImageGAN(text_encoder, *networks, embedding_dim=embedding_dim)
     compile_gan(gan, family, seed=seed, **compile_arguments)
     return gan
 
@@ -62,7 +68,7 @@ def compile_gan(
         ValueError: if there is no family of that name.
     """
     recipe = FAMILIES[family]
-    if isinstance(gan.text_encoder, Unconditional):  # Nothing is mismatched where all captions are the same.
+    if getattr(gan.text_encoder, "is_unconditional", False):  # Nothing is mismatched where all captions are the same.
         compile_arguments = {"matching_weight": 0.0, "contrastive_weight": 0.0, **compile_arguments}
     if penalty == "default":
         penalty = recipe.penalty

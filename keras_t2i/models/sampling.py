@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from keras_t2i.core.backend import jitted
 from keras_t2i.core.pixels import rounded
 
 __all__ = ["Sampler", "prompt_embeddings"]
@@ -23,7 +23,7 @@ def _in_chunks(network: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
         chunk = [array[start : start + _CHUNK] for array in arrays]
         missing = _CHUNK - len(chunk[0])
         padded = [np.pad(array, ((0, missing), *((0, 0),) * (array.ndim - 1)), mode="edge") for array in chunk]
-        results.append(np.asarray(network(*map(tf.constant, padded)))[: _CHUNK - missing])
+        results.append(np.asarray(network(*padded))[: _CHUNK - missing])
     return np.concatenate(results)
 
 
@@ -36,13 +36,13 @@ class Sampler:
 
     def __init__(self, generator: Any) -> None:
         self.generator = generator
-        self._draw = tf.function(self.to_uint8, reduce_retracing=True, autograph=False)
+        self._draw = jitted(self.to_uint8, lambda: self.generator.variables)
 
     def __call__(self, latents: np.ndarray, sentence_embeddings: np.ndarray) -> np.ndarray:
         """Images, uint8, shape `(N, H, W, 3)`, from noise of shape `(N, Z)` and embeddings of shape `(N, D)`."""
         return _in_chunks(self._draw, latents, sentence_embeddings)
 
-    def to_uint8(self, latents: tf.Tensor, sentence_embeddings: tf.Tensor) -> tf.Tensor:
+    def to_uint8(self, latents: Any, sentence_embeddings: Any) -> Any:
         """The same inside a graph, from tensors, in one call of the generator."""
         images = self.generator(latents, sentence_embeddings, training=False)
         return rounded(images)
@@ -70,6 +70,11 @@ def prompt_embeddings(
     Raises:
         ValueError: without a text encoder, or where guidance is asked of a model trained without dropped captions.
     """
+    if gan.text_encoder is None and gan.text_of.get("sequence_length") is not None:
+        raise ValueError(
+            "Captions are read by KerasNLP and TensorFlow, which are not both installed here: install keras-nlp and "
+            "tensorflow, or pass embeddings to `generate_from_embeddings`."
+        )
     if gan.text_encoder is None:
         raise ValueError("This model has no `text_encoder`; use `generate_from_embeddings`.")
 

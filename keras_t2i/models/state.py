@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 __all__ = ["held_by", "load_random_states", "save_random_states"]
 
@@ -72,11 +72,15 @@ def _held_by(owner: Any, seen: set[int]) -> Iterator[keras.Variable]:
     if id(owner) in seen:
         return
     seen.add(id(owner))
-    if isinstance(owner, keras.Variable | tf.Variable):
+    variables: tuple[Any, ...] = (keras.Variable,)
+    layers: tuple[Any, ...] = (keras.Layer,)
+    if tensorflow := sys.modules.get("tensorflow"):
+        variables, layers = (*variables, tensorflow.Variable), (*layers, tensorflow.Module)
+    if isinstance(owner, variables):
         yield owner
     elif isinstance(owner, keras.random.SeedGenerator):
         yield owner.state
-    elif isinstance(owner, keras.Layer | tf.Module):
+    elif isinstance(owner, layers):
         if getattr(owner, "trainable", True):  # What is frozen, such as image features, never changes.
             yield from owner.variables
     else:

@@ -90,7 +90,8 @@ class Network(keras.Model):
         for ours, theirs in zip(own_layers(self), own_layers(copy), strict=True):
             weights: dict[str, Any] = {}
             ours.save_own_variables(weights)
-            theirs.load_own_variables(weights)
+            # By way of arrays: in JAX the two would share memory, and a step frees what it replaces.
+            theirs.load_own_variables({name: np.array(ops.convert_to_numpy(w)) for name, w in weights.items()})
         return copy
 
     def get_config(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_t2i.core.backend import input_gradients
+from keras_t2i.core.backend import cond_or_zero, input_gradients
 from keras_t2i.objectives import PENALTIES
 
 __all__ = ["MAGP", "R1", "R2", "WGANGP", "GradientPenalty", "due", "get"]
@@ -163,11 +163,11 @@ def due(penalties: Sequence[GradientPenalty], step: Any, discriminator: Any, *in
         discriminator: A function of images and sentence embeddings that returns logits, shape `(B,)`.
         *inputs: Real images, generated images and sentence embeddings.
     """
-    step, total = ops.cast(step, "int64"), ops.zeros(())
+    step, total = ops.cast(step, "int32"), ops.zeros(())
     for penalty in penalties:
-        total += ops.cond(
-            ops.equal(step % penalty.interval, 0),
-            lambda p=penalty: p.weight * p.interval * p(discriminator, *inputs),
-            lambda: ops.zeros(()),
-        )
+
+        def weighted(penalty: GradientPenalty = penalty) -> Any:
+            return penalty.weight * penalty.interval * penalty(discriminator, *inputs)
+
+        total += cond_or_zero(ops.equal(step % penalty.interval, 0), weighted)
     return total

@@ -13,6 +13,8 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import track
 
+from keras_t2i.core.backend import is_jax, jitted
+
 __all__ = ["CaptionEncoder", "assets_of", "check_sequence_length", "config_of"]
 
 _CHUNK = 16
@@ -41,6 +43,8 @@ class CaptionEncoder(keras.Layer):
 
     vocabulary_size: int | None = None
     """Number of different tokens where the sentence embeddings are token numbers: see `TokenIds`."""
+    is_unconditional = False
+    """Whether all captions are the same to it."""
     packaged_name: str | None = None
     """Its name, where it is one of those that travel inside the package."""
 
@@ -55,6 +59,7 @@ class CaptionEncoder(keras.Layer):
         strings = tf.TensorSpec((None,), tf.string)
         self._traced = tf.function(self._encode_strings, input_signature=[strings], autograph=False)
         self._traced_token_ids = tf.function(self._token_ids, input_signature=[strings], autograph=False)
+        self._read = jitted(lambda *arrays: self.embed(*arrays), lambda: self.variables)
         self.built = True
 
     @property
@@ -78,8 +83,13 @@ class CaptionEncoder(keras.Layer):
         """Writes a directory that `TextEncoder.from_preset` can read."""
         raise NotImplementedError
 
-    def __call__(self, captions: Any, **kwargs: Any) -> dict[str, tf.Tensor]:
-        return super().__call__(_to_strings(captions), **kwargs)
+    def __call__(self, captions: Any, **kwargs: Any) -> dict[str, Any]:
+        strings = _to_strings(captions)
+        if not is_jax():
+            return super().__call__(strings, **kwargs)
+        # The tokenizer is TensorFlow's in any case, and JAX has no strings.
+        token_ids = self._traced_token_ids(strings).numpy()
+        return self._read(token_ids, token_ids != self._padding)
 
     def call(self, captions: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._traced(captions) if tf.executing_eagerly() else self._encode_strings(captions)
@@ -106,11 +116,16 @@ class CaptionEncoder(keras.Layer):
         for start in track(starts, "Encoding captions", console=console, disable=silent):
             chunk = list(captions[start : start + _CHUNK])
             padded = _to_strings(chunk + [""] * (_CHUNK - len(chunk)))
-            yield self(padded)["sentence_embeddings"].numpy()[: len(chunk)]
+            yield np.array(self(padded)["sentence_embeddings"][: len(chunk)])
 
     def _encode_strings(self, captions: tf.Tensor) -> dict[str, tf.Tensor]:
         token_ids = self._token_ids(captions)
-        return self.embed(token_ids, tf.not_equal(token_ids, self.preprocessor.tokenizer.pad_token_id))
+        return self.embed(token_ids, tf.not_equal(token_ids, self._padding))
+
+    @property
+    def _padding(self) -> int:
+        """The number of the token that captions are padded with."""
+        return self.preprocessor.tokenizer.pad_token_id
 
     def _token_ids(self, captions: tf.Tensor) -> tf.Tensor:
         # Without this, TensorFlow Text would drop all that follows a NUL, and stop at bytes that are not UTF-8.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import tensorflow as tf
+from keras import ops
 
 from keras_t2i.text.base import CaptionEncoder
 
@@ -24,6 +26,8 @@ class Unconditional(CaptionEncoder):
     Build it with `TextEncoder.from_preset("none")`.
     """
 
+    is_unconditional = True
+
     def __init__(self) -> None:
         super().__init__(SimpleNamespace(tokenizer=None), sequence_length=1, embedding_dim=1)
 
@@ -35,5 +39,13 @@ class Unconditional(CaptionEncoder):
         Path(directory).mkdir(parents=True, exist_ok=True)
         (Path(directory) / MARKER).write_text("This model takes no captions.\n", encoding="utf-8")
 
-    def _encode_strings(self, captions: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"sentence_embeddings": tf.zeros((tf.shape(captions)[0], 1))}
+    def embed(self, token_ids: Any, padding_mask: Any) -> dict[str, Any]:
+        """A zero a caption."""
+        return {"sentence_embeddings": ops.zeros((ops.shape(token_ids)[0], 1))}
+
+    def _token_ids(self, captions: tf.Tensor) -> tf.Tensor:
+        return tf.zeros((tf.shape(captions)[0], 1), tf.int32)
+
+    @property
+    def _padding(self) -> int:
+        return 0

@@ -133,8 +133,8 @@ def train(
             verbose = 0
         try:
             _fit(gan, dataset, state, epoch_steps, epochs, everything, validation_freq=report_every, verbose=verbose)
-        except tf.errors.InvalidArgumentError as error:
-            if not gan.guard.stopped.numpy():
+        except gan.stops_with as error:
+            if not keras.ops.convert_to_numpy(gan.guard.stopped.value):
                 raise
             raise DivergedError(
                 f"Training stopped after step {state.step}: a loss or a gradient is not finite. The checkpoints in "

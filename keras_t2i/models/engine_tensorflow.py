@@ -1,15 +1,15 @@
-"""What every training step does around its losses: a stop before what is not finite, and running averages."""
+"""A training step in TensorFlow: around its losses, a stop before what is not finite."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-__all__ = ["Guard", "update_averages"]
+__all__ = ["Engine", "Guard"]
 
 
 class Guard:
@@ -49,19 +49,33 @@ class Guard:
             yield
 
 
-def update_averages(parts: Mapping[str, Any], decay: float) -> None:
-    """Moves every average, batch-norm statistics included, towards the part that it is of.
+class Engine:
+    """Steps as TensorFlow's trainer calls them: they change the variables themselves."""
 
-    The decay is small at first, so that the untrained weights are soon forgotten.
+    guard_class = Guard
+    stops_with: type[Exception] = tf.errors.InvalidArgumentError
 
-    Args:
-        parts: See `keras_t2i.models.TextToImage.parts`.
-        decay: The decay that is come to.
-    """
-    for part in parts.values():
-        if part.average_of is not None:
-            current = parts[part.average_of]
-            step = tf.cast(current.optimizer.iterations, tf.float32)
-            warmed_up = tf.minimum(decay, (1.0 + step) / (10.0 + step))
-            for slow, fast in zip(part.network.weights, current.network.weights, strict=True):
-                slow.assign(slow + (1.0 - warmed_up) * (fast - slow))
+    def jit_compiles(self, asked: bool | str) -> bool:
+        """Whether XLA compiles a step: Keras' "auto" would say so where there is a GPU.
+
+        Raises:
+            ValueError: where it is asked for.
+        """
+        if asked not in (False, "auto"):
+            raise ValueError(
+                "`jit_compile=True` would let training go on with weights that are not finite: XLA leaves out the stop "
+                "before them. Leave it out."
+            )
+        return False
+
+    def engine_options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What `fit` needs beside its arguments."""
+        return {}
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One update of every trained part, each judged by the others as they were before the step."""
+        return self._train(data)  # type: ignore[attr-defined]
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """The same numbers on held-out images, with what images are drawn with and fixed noise."""
+        return self._test(data)  # type: ignore[attr-defined]

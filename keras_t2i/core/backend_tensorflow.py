@@ -1,0 +1,79 @@
+"""Gradients, first calls and compiled functions in TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+__all__ = ["cond_or_zero", "example", "input_gradients", "jitted", "value_and_gradients"]
+
+
+def example(shape: Any) -> Any:
+    """What to call a network with so that it is built: zeros, for TensorFlow runs one image sooner than it traces it.
+
+    Args:
+        shape: A shape, or a dictionary of shapes; of what it leaves open, the first is 1 and others are 2.
+
+    Returns:
+        Zeros, float32, or a dictionary of such.
+    """
+    if isinstance(shape, dict):
+        return {name: example(of) for name, of in shape.items()}
+    return tf.zeros([size or (2 if axis else 1) for axis, size in enumerate(shape)])
+
+
+def value_and_gradients(
+    losses: Callable[[], tuple[Mapping[str, Any], Any]], variables: Mapping[str, Sequence[Any]]
+) -> tuple[dict[str, Any], Any, dict[str, list[Any]]]:
+    """Evaluates losses once and takes the gradient of each with respect to the variables that it trains.
+
+    Args:
+        losses: A function without arguments to scalars by name, and anything else that is to be handed on.
+        variables: The variables that each loss trains, under the same names.
+
+    Returns:
+        The losses; what was handed on; and the gradients by name, in the order of the variables, `None` for those that
+        a loss does not depend on.
+    """
+    with tf.GradientTape(persistent=True) as tape:
+        values, further = losses()
+    gradients = {name: tape.gradient(values[name], list(of)) for name, of in variables.items()}
+    return dict(values), further, gradients
+
+
+def input_gradients(function: Callable[..., Any], sources: Sequence[Any]) -> list[Any]:
+    """The gradients of the sum of a function's values with respect to its arguments, which can be differentiated again.
+
+    Args:
+        function: Takes the sources, tensors or dictionaries of such, and returns a tensor.
+        sources: What to take the gradient with respect to.
+
+    Returns:
+        One tensor for each tensor in the sources, in order; zeros where the function does not depend on it.
+    """
+    flat = tf.nest.flatten(list(sources))
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(flat)
+        total = tf.reduce_sum(function(*sources))
+    return tape.gradient(total, flat, unconnected_gradients="zero")
+
+
+def cond_or_zero(predicate: Any, function: Callable[[], Any]) -> Any:
+    """The scalar that a function without arguments returns where a predicate, a tensor, is true, and else 0."""
+    from keras import ops
+
+    return ops.cond(predicate, function, lambda: ops.zeros(()))
+
+
+def jitted(function: Callable[..., Any], variables: Callable[[], Sequence[Any]]) -> Callable[..., Any]:
+    """A function of arrays, compiled for each of their shapes.
+
+    Args:
+        function: Takes and returns tensors.
+        variables: Returns those that it reads, as they are at each call.
+    """
+    del variables  # A graph refers to them.
+    compiled = tf.function(function, reduce_retracing=True, autograph=False)
+    return lambda *arrays: compiled(*map(tf.constant, arrays))

@@ -1,0 +1,137 @@
+"""A training step in JAX: a function of the state and a batch, around losses that change variables as Keras does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import keras
+from jax import numpy as jnp
+
+from keras_t2i.core.keras_internals import jax_state
+
+__all__ = ["Engine", "Guard", "StopWhereNotFinite"]
+
+
+class Guard:
+    """A stop before a loss or a gradient that is not finite reaches the weights.
+
+    A compiled step cannot fail: from the first such value on, steps leave everything as it is, and `fit` looks at
+    `stopped` now and then.
+
+    Attributes:
+        stopped: A variable that is true once this has happened.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = keras.Variable(False, trainable=False, dtype="bool")
+
+    @contextlib.contextmanager
+    def watching(self, networks: Sequence[Any]) -> Iterator[None]:
+        """Nothing need be kept: what was before is at hand."""
+        yield
+
+    @contextlib.contextmanager
+    def finite(self, values: Any) -> Iterator[None]:
+        """Runs the block, and remembers whether what it changes may stay."""
+        every = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(values)]
+        stopped = jnp.logical_or(self.stopped.value, jnp.logical_not(jnp.all(jnp.stack(every))))
+        yield
+        self.stopped.assign(stopped)
+
+
+class StopWhereNotFinite(keras.callbacks.Callback):
+    """Fails where training has stopped: looked for every so many batches, because looking waits for the step."""
+
+    def __init__(self, guard: Guard, place: int, every: int = 50) -> None:
+        super().__init__()
+        self.guard, self.place, self.every = guard, place, every
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Looks into the state that the trainer has at hand."""
+        if (batch + 1) % self.every == 0:
+            self._check(jax_state(self.model)["optimizer_variables"][self.place])
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Looks at the variable."""
+        self._check(self.guard.stopped.value)
+
+    def _check(self, stopped: Any) -> None:
+        if bool(stopped):
+            self.model.jax_state_sync()
+            raise FloatingPointError(
+                "Training stopped: a loss or a gradient is not finite; no weight was changed since."
+            )
+
+
+class Engine:
+    """Steps as JAX's trainer calls them: a state goes in and comes out."""
+
+    guard_class = Guard
+    stops_with: type[Exception] = FloatingPointError
+
+    def jit_compiles(self, asked: bool | str) -> bool:
+        """Whether XLA compiles a step: unless told otherwise."""
+        return asked is not False
+
+    def engine_options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What `fit` needs beside its arguments: the callback that looks for what is not finite.
+
+        Raises:
+            ValueError: for captions, which a compiled function of JAX cannot take.
+        """
+        kind = getattr(given.get("x"), "element_spec", given.get("x"))
+        if isinstance(kind, dict) and "captions" in kind:
+            raise ValueError(
+                "In JAX captions are read ahead of time; this data has 'captions'. Pass 'sentence_embeddings', for "
+                "instance of `dataset.encode(text_encoder)`."
+            )
+        guard: Any = self.guard  # type: ignore[attr-defined]
+        stop = StopWhereNotFinite(guard, self._stopped_place())
+        callbacks = given.get("callbacks")
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(stop)
+            return {}
+        if callbacks is None:
+            return {"callbacks": [stop]}
+        return {"callbacks": [stop, *(callbacks if isinstance(callbacks, list | tuple) else [callbacks])]}
+
+    def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+        """One update of every trained part, each judged by the others as they were before the step."""
+        logs, new = self._stateless(self._train, self._variables(), state, data)  # type: ignore[attr-defined]
+        place = new[2][self._stopped_place()]
+        # Its own last step is the only one that may change the flag itself.
+        kept = [
+            [value if value is old else jnp.where(place, old, value) for value, old in zip(group, before, strict=True)]
+            for group, before in zip(new, state, strict=True)
+        ]
+        kept[2][self._stopped_place()] = place
+        return logs, tuple(kept)
+
+    def test_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+        """The same numbers on held-out images, with what images are drawn with and fixed noise."""
+        trainable, fixed, _, metrics = self._variables()
+        logs, new = self._stateless(self._test, (trainable, fixed, metrics), state, data)  # type: ignore[attr-defined]
+        return logs, tuple(new)
+
+    def _variables(self) -> tuple[Sequence[Any], ...]:
+        """As the trainer orders them; `optimizer.variables` holds all that is no weight and no metric."""
+        model: Any = self
+        return (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+        )
+
+    def _stopped_place(self) -> int:
+        model: Any = self
+        return next(i for i, each in enumerate(model.optimizer.variables) if each is model.guard.stopped)
+
+    def _stateless(self, step: Any, variables: Sequence[Any], state: Any, data: Any) -> tuple[Any, list[list[Any]]]:
+        given = [pair for group in zip(variables, state, strict=True) for pair in zip(*group, strict=True)]
+        with keras.StatelessScope(state_mapping=given) as scope:
+            logs = step(data)
+        return logs, [[scope.get_current_value(variable) for variable in group] for group in variables]
