@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
+from keras_t2i.core.machine import processor
 from keras_t2i.metrics.glossary import COSTS, on_real, terms
 from keras_t2i.runs.compare.config import ComparisonConfig
 from keras_t2i.runs.compare.methods import method
@@ -230,17 +231,9 @@ def _machine() -> dict[str, Any]:
     versions = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras")}
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(pages / 2**30) or None,
         "python": platform.python_version(),
         **versions,
     }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
