@@ -27,15 +27,21 @@ data_app = typer.Typer(help="Look at a data set before training on it.")
 app.add_typer(data_app, name="data")
 
 
-def print_result(work: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any) -> None:
+def print_result(
+    work: Callable[..., dict[str, Any]], *args: Any, starts_tensorflow: bool = True, **kwargs: Any
+) -> None:
     """Prints what `work` returns as JSON."""
-    result = work_quietly(work, *args, **kwargs)
+    result = (work_quietly if starts_tensorflow else _without_stdout)(work, *args, **kwargs)
     print(json.dumps(result, indent=2), flush=True)
 
 
 def work_quietly(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Calls `work` with nothing on stdout, where Keras' progress bars would go: it is for results alone."""
     _import_tensorflow_quietly()
+    return _without_stdout(work, *args, **kwargs)
+
+
+def _without_stdout(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     with contextlib.redirect_stdout(sys.stderr):
         return work(*args, **kwargs)
 

@@ -1,4 +1,4 @@
-"""Commands that measure: evaluate, report, compare."""
+"""Commands that measure: doctor, evaluate, report, compare."""
 
 from __future__ import annotations
 
@@ -12,6 +12,21 @@ from keras_t2i.cli.app import app, print_result, say
 from keras_t2i.cli.options import Data, Features, Judge, NumImages, Run, Seed, with_options_of
 from keras_t2i.runs import RunConfig
 from keras_t2i.runs.compare.methods import method_names
+
+
+@app.command()
+def doctor(
+    speed: Annotated[
+        bool, typer.Option("--speed/--no-speed", help="Whether to time a few training steps: some ten seconds.")
+    ] = True,
+) -> None:
+    """Look at this machine: what is installed, what training computes on, how fast, and what would make it faster.
+
+    It needs no network, and answers on machines on which nothing can be trained, too: what cannot be found is null.
+
+    `keras-t2i doctor`
+    """
+    print_result(runs.doctor, speed, say, starts_tensorflow=False)
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """What the commands do, from plain values to files and numbers, without the command line."""
 
 from keras_t2i.runs.config import RunConfig
+from keras_t2i.runs.doctor import doctor
 from keras_t2i.runs.evaluation import evaluate, evaluate_folders
 from keras_t2i.runs.training import finetune, train
 
-__all__ = ["RunConfig", "evaluate", "evaluate_folders", "finetune", "train"]
+__all__ = ["RunConfig", "doctor", "evaluate", "evaluate_folders", "finetune", "train"]
