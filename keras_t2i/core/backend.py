@@ -10,7 +10,7 @@ import keras
 if TYPE_CHECKING:
     from keras_t2i.core.backend_tensorflow import cond_or_zero, example, input_gradients, jitted, value_and_gradients
 
-__all__ = ["cond_or_zero", "example", "input_gradients", "is_jax", "jitted", "value_and_gradients"]
+__all__ = ["cond_or_zero", "example", "input_gradients", "is_jax", "jitted", "need_tensorflow", "value_and_gradients"]
 
 _MODULES = {"tensorflow": "keras_t2i.core.backend_tensorflow", "jax": "keras_t2i.core.backend_jax"}
 
@@ -22,6 +22,20 @@ def is_jax() -> bool:
         ImportError: if it runs on anything but TensorFlow and JAX.
     """
     return _module().__name__.endswith("jax")
+
+
+def need_tensorflow(what: str) -> None:
+    """Raises `ValueError` where Keras runs on anything else.
+
+    Args:
+        what: What needs it, as a sentence begins.
+    """
+    name = keras.backend.backend()
+    if name != "tensorflow":
+        raise ValueError(
+            f"{what} with TensorFlow, and Keras runs on {name!r} here: save a preset, and do it with "
+            "KERAS_BACKEND=tensorflow."
+        )
 
 
 def _module() -> Any:

@@ -56,11 +56,7 @@ def export(gan: Drawable, path: str | os.PathLike[str], format: str = "saved_mod
         ValueError: for an unknown format, one of its options that cannot be, if other files are in the way, or where
             Keras does not run on TensorFlow.
     """
-    import keras
+    from keras_t2i.core.backend import need_tensorflow
 
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"Exports are made with TensorFlow, and Keras runs on {keras.backend.backend()!r} here: save a preset, and "
-            "export that with KERAS_BACKEND=tensorflow."
-        )
+    need_tensorflow("Exports are made")
     FORMATS[format](gan, path, **options)

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_t2i.core.backend import need_tensorflow
 from keras_t2i.core.cache import Cache, cache_directory
 from keras_t2i.data import CaptionedImages
 from keras_t2i.image_features import CachedImageFeatures, ImageFeatures
@@ -60,6 +61,7 @@ def instruments_for(
     Raises:
         ValueError: if features other than `"auto"`, or a judge, cannot be had.
     """
+    need_tensorflow("Models are measured")
     attributes = AttributeJudge.packaged(domain)
     found = image_features_for(features, attributes, f"{domain}-judge")
     cached = None if found is None else CachedImageFeatures(found, cache_directory() / "features")

@@ -42,6 +42,31 @@ class Guard:
         self.stopped.assign(stopped)
 
 
+def without_strings(data: Any, reads: Sequence[str]) -> Any:
+    """Batches without their captions, which a compiled function of JAX cannot take.
+
+    Args:
+        data: What `fit` takes.
+        reads: What the networks read of captions: it must be there already.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    kind = getattr(data, "element_spec", data)
+    if not isinstance(kind, dict) or "captions" not in kind:
+        return data
+    if missing := [name for name in reads if name not in kind]:
+        raise ValueError(
+            f"In JAX captions are read ahead of time; this data has 'captions' and no {missing[0]!r}. Pass that, for "
+            "instance of `dataset.encode(text_encoder)`."
+        )
+
+    def rest(batch: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in batch.items() if name != "captions"}
+
+    return data.map(rest) if hasattr(data, "map") else rest(data)
+
+
 class StopWhereNotFinite(keras.callbacks.Callback):
     """Fails where training has stopped: looked for every so many batches, because looking waits for the step."""
 
@@ -77,26 +102,26 @@ class Engine:
         return asked is not False
 
     def engine_options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """What `fit` needs beside its arguments: the callback that looks for what is not finite.
+        """What `fit` needs beside its arguments: no strings, and the callback that looks for what is not finite.
 
         Raises:
-            ValueError: for captions, which a compiled function of JAX cannot take.
+            ValueError: for captions that were not read ahead of time.
         """
-        kind = getattr(given.get("x"), "element_spec", given.get("x"))
-        if isinstance(kind, dict) and "captions" in kind:
-            raise ValueError(
-                "In JAX captions are read ahead of time; this data has 'captions'. Pass 'sentence_embeddings', for "
-                "instance of `dataset.encode(text_encoder)`."
-            )
-        guard: Any = self.guard  # type: ignore[attr-defined]
-        stop = StopWhereNotFinite(guard, self._stopped_place())
+        model: Any = self
+        data = [name for name in ("x", "validation_data") if name in given]
+        changed: dict[str, Any] = {name: without_strings(given[name], model.reads) for name in data}
+        stop = StopWhereNotFinite(model.guard, self._stopped_place())
         callbacks = given.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(stop)
-            return {}
-        if callbacks is None:
-            return {"callbacks": [stop]}
-        return {"callbacks": [stop, *(callbacks if isinstance(callbacks, list | tuple) else [callbacks])]}
+            return changed
+        others = callbacks if isinstance(callbacks, list | tuple) else [] if callbacks is None else [callbacks]
+        return {**changed, "callbacks": [stop, *others]}
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Keras' own `evaluate`."""
+        model: Any = self
+        return super().evaluate(without_strings(x, model.reads), *args, **kwargs)  # type: ignore[misc]
 
     def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
         """One update of every trained part, each judged by the others as they were before the step."""

@@ -61,6 +61,8 @@ class CaptionEncoder(keras.Layer):
         self._traced_token_ids = tf.function(self._token_ids, input_signature=[strings], autograph=False)
         self._read = jitted(lambda *arrays: self.embed(*arrays), lambda: self.variables)
         self.built = True
+        if is_jax():  # Builds the tokenizer, for which Keras would call the whole model there.
+            self._traced_token_ids(tf.constant([""]))
 
     @property
     def trainable(self) -> bool:

@@ -1,4 +1,4 @@
-"""Keras on JAX with TensorFlow installed beside it: captions are read, and `tf.data` is trained on.
+"""Keras on JAX with TensorFlow beside it: captions are read, `tf.data` is trained on, and runs are resumed.
 
 KERAS_BACKEND=jax python captions_in_jax.py OUTPUT.npz
 """
@@ -6,11 +6,12 @@ KERAS_BACKEND=jax python captions_in_jax.py OUTPUT.npz
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i import TextToImageGAN
+from keras_t2i import TextToImageGAN, runs
 from keras_t2i.models import build_gan
 
 
@@ -22,11 +23,15 @@ def main(output: str) -> None:
     random = np.random.default_rng(0)
     batch = {"images": random.uniform(-1, 1, (2, 32, 32, 3)).astype("float32"), "sentence_embeddings": embeddings}
     history = trained.fit(tf.data.Dataset.from_tensors(batch).repeat(2), verbose=0).history
+    config = runs.RunConfig("shapes:64", "mlp", image_size=32, batch_size=16)
+    run = Path(output).with_name("run")
+    trained_to = [runs.train(config, run, epochs=epochs, verbose=0)["steps"] for epochs in (1, 2)]
     np.savez(
         output,
         embeddings=embeddings,
         images=gan.generate(captions, seed=3),
         losses=history["generator_loss"] + history["discriminator_loss"],
+        trained_to=trained_to,
         steps=int(trained.generator_optimizer.iterations.value),
     )
 

@@ -37,7 +37,8 @@ def run(script: str, *arguments: object, backend: str, **environment: str) -> su
     """Starts a script of this folder; JAX compiles quickly, and what it compiles is slow."""
     flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     variables = {**os.environ, "KERAS_BACKEND": backend, "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), **environment}
-    command = [sys.executable, *(["-S"] if environment else []), str(HERE / script), *map(str, arguments)]
+    bare = ["-S"] if "PYTHONPATH" in environment else []
+    command = [sys.executable, *bare, str(HERE / script), *map(str, arguments)]
     return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -174,7 +175,7 @@ def test_its_presets_draw_the_same_here_and_read_captions(elsewhere: Any, tmp_pa
 
 
 def test_with_tensorflow_beside_it_jax_reads_captions_too(tmp_path: Path) -> None:
-    finish(run("captions_in_jax.py", tmp_path / "drawn.npz", backend="jax"))
+    finish(run("captions_in_jax.py", tmp_path / "drawn.npz", backend="jax", XDG_CACHE_HOME=str(tmp_path / "cache")))
     ours = TextToImageGAN.from_preset("shapes_64")
     with np.load(tmp_path / "drawn.npz") as theirs:
         embeddings = ours.text_encoder.encode(["a red star", "a blue circle"])
@@ -182,7 +183,10 @@ def test_with_tensorflow_beside_it_jax_reads_captions_too(tmp_path: Path) -> Non
         drawn = ours.generate(["a red star", "a blue circle"], seed=3)
         assert np.abs(theirs["images"].astype(int) - drawn).max() <= 1
         assert theirs["steps"] == 2
+        first, second = theirs["trained_to"]
+        assert second == 2 * first > 0
         assert np.isfinite(theirs["losses"]).all()
+    assert TextToImageGAN.from_preset(tmp_path / "run").generate("a red star").shape == (1, 32, 32, 3)
 
 
 def test_other_backends_are_refused_in_one_line() -> None:
