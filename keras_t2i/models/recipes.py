@@ -21,6 +21,7 @@ def build_gan(
     image_size: int = 64,
     seed: int = 0,
     embedding_dim: int | None = None,
+    size: str = "small",
     **compile_arguments: Any,
 ) -> TextToImageGAN:
     """Builds and compiles a GAN of a family with its own recipe.
@@ -31,15 +32,17 @@ def build_gan(
         image_size: Height and width in pixels.
         seed: Seed of the initial weights and of the training latents.
         embedding_dim: Length of the sentence embeddings, where there is no text encoder.
+        size: One of `keras_t2i.networks.SIZES`; `"small"` is what every family has.
         **compile_arguments: Passed to `compile_gan`.
 
     Raises:
-        ValueError: if there is no family of that name, or it cannot make images of that size.
+        ValueError: if there is no family of that name, or it cannot make images of that size, or has no such networks.
     """
     recipe = FAMILIES[family]
     keras.utils.set_random_seed(seed)
     common = {"image_size": image_size, "vocabulary_size": getattr(text_encoder, "vocabulary_size", None)}
-    networks = recipe.generator(**common), recipe.discriminator(**common)
+    of_generator, of_discriminator = recipe.sized(size, image_size)
+    networks = recipe.generator(**common, **of_generator), recipe.discriminator(**common, **of_discriminator)
     gan = TextToImageGAN(text_encoder, *networks, embedding_dim=embedding_dim)
     compile_gan(gan, family, seed=seed, **compile_arguments)
     return gan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keras_t2i.core.lazy import lazy
-from keras_t2i.networks.families import FAMILIES, Family
+from keras_t2i.networks.families import FAMILIES, SIZES, Family
 
 if TYPE_CHECKING:
     from keras_t2i.networks.attention import SelfAttention
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FAMILIES",
+    "SIZES",
     "CompactDiscriminator",
     "CompactGenerator",
     "DCGANDiscriminator",

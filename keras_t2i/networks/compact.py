@@ -14,7 +14,7 @@ from keras_t2i.networks.blocks import Block, leaky
 from keras_t2i.networks.families import Family
 from keras_t2i.networks.projection import ProjectionDiscriminator
 
-__all__ = ["CompactDiscriminator", "CompactGenerator"]
+__all__ = ["CompactDiscriminator", "CompactGenerator", "wider_generator"]
 
 _PACKAGE = "keras_t2i"
 _GENERATOR_WIDTHS = (128, 96, 64, 32, 24, 16)
@@ -246,6 +246,17 @@ def _tiny(image_size: int) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"widths": (8,) * num_scales}, {"widths": (6,) * num_scales, "head_width": 8}
 
 
+def wider_generator(image_size: int, times: int) -> dict[str, Any]:
+    """Settings of the generator with so many times the usual channels."""
+    widths = _GENERATOR_WIDTHS[: image_size.bit_length() - 3]
+    return {"widths": [times * width for width in widths], "text_width": 128 * times}
+
+
+def _wider(image_size: int, times: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    widths = [times * width for width in _DISCRIMINATOR_WIDTHS[image_size]]
+    return wider_generator(image_size, times), {"widths": widths, "head_width": 192 * times}
+
+
 COMPACT = Family(
     CompactGenerator,
     CompactDiscriminator,
@@ -258,4 +269,5 @@ COMPACT = Family(
     description="Modulated residual generator, projection discriminator, contrastive term over the batch; frozen "
     "pretrained text encoder.",
     tiny=_tiny,
+    wider=_wider,
 )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from keras_t2i.core.tables import Table
 
-__all__ = ["FAMILIES", "Family"]
+__all__ = ["FAMILIES", "SIZES", "Family"]
+
+SIZES: Mapping[str, int] = {"small": 1, "base": 2, "large": 4}
+"""How many times the channels of the smallest: weights and multiply-adds grow with the square."""
+
+Settings = tuple[dict[str, Any], dict[str, Any]]
+"""Keyword arguments of a generator and of a discriminator."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,8 @@ class Family:
         description: One or two sentences: what is particular about it.
         tiny: Called with an image size, it returns settings of generator and discriminator with which they have a few
             thousand weights: what tests build.
+        wider: Called with an image size and how many times the usual channels, it returns settings of both; `None`
+            where the family has one size.
     """
 
     generator: Callable[..., Any]
@@ -38,7 +46,22 @@ class Family:
     reference: str
     label: str
     description: str
-    tiny: Callable[[int], tuple[dict[str, Any], dict[str, Any]]]
+    tiny: Callable[[int], Settings]
+    wider: Callable[[int, int], Settings] | None = None
+
+    def sized(self, size: str, image_size: int) -> Settings:
+        """Settings of generator and discriminator for one of the `SIZES`.
+
+        Raises:
+            ValueError: if there is no such size, or the family has one only.
+        """
+        if size not in SIZES:
+            raise ValueError(f"Unknown size {size!r}. Expected one of: {', '.join(SIZES)}.")
+        if SIZES[size] == 1:
+            return {}, {}
+        if self.wider is None:
+            raise ValueError(f"{self.label} has one size; {size!r} is one of the families compact and projected.")
+        return self.wider(image_size, SIZES[size])
 
 
 FAMILIES: Table[Family] = Table(

@@ -12,7 +12,7 @@ from keras import layers, ops
 from keras_t2i.core.pixels import resize
 from keras_t2i.networks.base import check_image_size
 from keras_t2i.networks.blocks import Block, leaky
-from keras_t2i.networks.compact import CompactGenerator
+from keras_t2i.networks.compact import CompactGenerator, wider_generator
 from keras_t2i.networks.families import Family
 from keras_t2i.networks.mobilenet_v2 import build_mobilenet_v2
 from keras_t2i.networks.projection import ProjectionDiscriminator
@@ -190,4 +190,5 @@ PROJECTED = Family(
         {"widths": (8,) * (image_size.bit_length() - 3)},
         {"input_size": 32, "widths": (4, 4, 6, 6), "head_width": 8},
     ),
+    wider=lambda image_size, times: (wider_generator(image_size, times), {"head_width": 64 * times}),
 )

@@ -77,6 +77,14 @@ class RunConfig:
     family: str = _option(
         "compact", "Networks: {names}.", panel="Model", commands=("train",), table=FAMILIES, varies=True
     )
+    size: str = _option(
+        "small",
+        "Size of the networks of compact and projected: **small**; **base**, with four times the weights and "
+        "multiply-adds; or **large**, with sixteen times, for a GPU.",
+        panel="Model",
+        commands=("train", "compare"),
+        varies=True,
+    )
     image_size: int = _option(
         64, "Height and width in pixels: 32, 64, 128 or 256.", panel="Model", commands=("train", "compare")
     )

@@ -103,7 +103,8 @@ def dataset(config: RunConfig) -> CaptionedImages:
 
 def build(config: RunConfig) -> TextToImageGAN:
     """A new model, compiled with its family's recipe."""
-    model = build_gan(config.family, TextEncoder.from_preset(config.text_encoder), config.image_size, **_recipe(config))
+    encoder = TextEncoder.from_preset(config.text_encoder)
+    model = build_gan(config.family, encoder, config.image_size, size=config.size, **_recipe(config))
     needs_weights = getattr(model.discriminator, "initialize_backbone", None)
     if needs_weights is not None and config.start_from is None:
         needs_weights(ImageFeatures.from_preset(config.frozen_features or "mobilenet_v2").network.get_weights())
