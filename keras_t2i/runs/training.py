@@ -5,8 +5,9 @@ Nothing heavy is imported before a function needs it, so that `keras-t2i --help`
 
 from __future__ import annotations
 
+import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def train(
         run_dir,
         epochs=epochs,
         minutes=minutes,
-        config=asdict(prepared.config),
+        config=_kept(prepared.config, run_dir),
         tensorboard=tensorboard,
         verbose=verbose,
     )
@@ -65,6 +66,17 @@ def train(
     if config.strategy is not None:
         result |= strategies.kept(config.strategy, prepared.model, run_dir)
     return result
+
+
+def _kept(config: RunConfig, run_dir: Path) -> dict[str, Any]:
+    """What a run keeps of its configuration: one that was made before an option was there goes on with its default."""
+    values = asdict(config)
+    try:
+        saved = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return values  # New, or not to be read: which is said where it is written.
+    defaults = {field.name: field.default for field in fields(config)}
+    return {name: value for name, value in values.items() if name in saved or value != defaults[name]}
 
 
 def finetune(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,19 @@ def test_other_settings_are_refused_in_the_same_directory(run: Path) -> None:
     assert other.code == 2
     assert "seed (0 there, 1 now)" in other.err.splitlines()[-1]
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_a_run_made_before_an_option_was_there_goes_on_with_its_default(run: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(run, old)
+    config = json.loads((old / "config.json").read_text())
+    assert config.pop("size") == "small"
+    (old / "config.json").write_text(json.dumps(config))
+    done = keras_t2i("train", "images", "-o", old, "--epochs", 2, *SETTINGS)
+    assert done.code == 0, done.err
+    other = keras_t2i("train", "images", "-o", old, "--epochs", 3, *SETTINGS[2:], "--size", "base")
+    assert other.code == 2
+    assert "size" in other.err.splitlines()[-1]
 
 
 def test_generate_writes_the_images_of_the_python_call(run: Path, place: Path) -> None:
