@@ -35,13 +35,13 @@ import numpy as np
 
 import keras_t2i
 from keras_t2i import training
-from keras_t2i.core.cache import cache_directory
 from keras_t2i.data import SHAPE_ATTRIBUTES, CaptionedImages, shape_synonym_captions
 from keras_t2i.metrics import AttributeJudge
 from keras_t2i.metrics.instruments import instruments_for
 from keras_t2i.networks import CompactDiscriminator, CompactGenerator
 from keras_t2i.runs.config import RunConfig
-from keras_t2i.text import CachedTextEncoder, CaptionEncoder, TextEncoder
+from keras_t2i.runs.prepare import cached
+from keras_t2i.text import CaptionEncoder, TextEncoder
 
 IMAGES_PER_CAPTION = 2
 COLUMNS = {
@@ -106,8 +106,8 @@ def encoders(minilm: str) -> dict[str, Callable[[], Any]]:
 
 def train(encoder: Any, dataset: CaptionedImages, run: Path, steps: int, seed: int) -> keras_t2i.TextToImageGAN:
     """Trains the compact networks on embeddings of `encoder`, or goes on; returns the model."""
-    cached = isinstance(encoder, CaptionEncoder)  # Words are added up faster than they are read from a file.
-    dataset = dataset.encode(CachedTextEncoder(encoder, cache_directory() / "embeddings") if cached else encoder)
+    # Words are added up faster than they are read from a file.
+    dataset = dataset.encode(cached(encoder) if isinstance(encoder, CaptionEncoder) else encoder)
     keras.utils.set_random_seed(seed)
     generator, discriminator = CompactGenerator(dataset.image_size), CompactDiscriminator(dataset.image_size)
     gan = keras_t2i.TextToImageGAN(None, generator, discriminator, embedding_dim=encoder.embedding_dim)

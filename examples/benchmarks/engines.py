@@ -59,8 +59,9 @@ def model(options: argparse.Namespace) -> Any:
 
 def shapes(options: argparse.Namespace, gan: Any) -> Any:
     from keras_t2i import data
+    from keras_t2i.runs.prepare import cached
 
-    return data.shapes(image_size=options.image_size).encode(gan.text_encoder)
+    return data.shapes(image_size=options.image_size).encode(cached(gan.text_encoder))
 
 
 def train(options: argparse.Namespace) -> None:

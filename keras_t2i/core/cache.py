@@ -66,6 +66,8 @@ class Cache:
         """Keeps an array under a name that says what it is made of: its pixels' digest, for instance."""
         import numpy as np
 
+        if not self._is_writable:
+            return
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
         content = buffer.getvalue()

@@ -7,14 +7,17 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "CHECKSUMS",
+    "bytes_below",
     "sha256",
     "sync_directory",
     "verify",
+    "write_array",
     "write_checksums",
     "write_file",
     "write_files",
@@ -61,6 +64,31 @@ def write_file(path: str | os.PathLike[str], content: str | bytes | memoryview) 
     """
     with written(path) as beside:
         beside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def write_array(
+    path: str | os.PathLike[str], dtype: Any, shape: tuple[int, ...], pieces: Iterable[bytes | memoryview]
+) -> None:
+    """Writes a `.npy` file of an array that need not fit into memory: see `written`.
+
+    Plain writes: a full disk kills a process that writes by a memory map.
+
+    Args:
+        path: The file.
+        dtype: NumPy's type of the elements.
+        shape: Shape of the whole array.
+        pieces: Its bytes in C order, some at a time.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    import numpy as np
+
+    with written(path) as beside, open(beside, "wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for piece in pieces:
+            file.write(piece)
 
 
 def write_files(directory: str | os.PathLike[str], contents: Mapping[str, str | bytes | memoryview]) -> None:
@@ -133,6 +161,16 @@ def verify(directory: Path) -> None:
         raise ValueError(
             f"{directory} is damaged or was changed: {name!r} does not match {CHECKSUMS}; get a fresh copy."
         )
+
+
+def bytes_below(directory: Path) -> int:
+    """Bytes of all files in a directory and in those below; one that is gone meanwhile counts nothing."""
+    total = 0
+    for folder, _, files in os.walk(directory):
+        for file in files:
+            with contextlib.suppress(OSError):
+                total += os.stat(os.path.join(folder, file)).st_size
+    return total
 
 
 def sha256(path: Path) -> str:

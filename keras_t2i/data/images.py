@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from keras_t2i.core.cache import cache_directory
-from keras_t2i.core.files import written
+from keras_t2i.core.files import write_array
 from keras_t2i.core.pixels import from_bytes
 
 __all__ = ["MAX_PIXELS", "decode_image", "decoded_images", "open_bytes", "open_path", "pixel_loader"]
@@ -156,7 +156,7 @@ def decoded_images(
         cached = _open_cached(path, dtype, count)
         if cached is not None:
             return cached
-        _write_records(path, _records(sources, count, opener, image_size), dtype, count)
+        write_array(path, dtype, (count,), _records(sources, count, opener, image_size))
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -229,12 +229,3 @@ def _open_cached(path: Path, dtype: np.dtype[Any], count: int) -> np.ndarray | N
     except (OSError, ValueError, EOFError):
         return None
     return records if records.dtype == dtype and records.shape == (count,) else None
-
-
-def _write_records(path: Path, records: Iterator[bytes], dtype: np.dtype[Any], count: int) -> None:
-    """Writes a `.npy` file beside its place and renames it. Plain writes: a full disk kills a memory map's process."""
-    with written(path) as beside, open(beside, "wb") as file:
-        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,)}
-        np.lib.format.write_array_header_1_0(file, header)
-        for record in records:
-            file.write(record)

@@ -12,7 +12,7 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from keras_t2i.core.files import written_atomically
+from keras_t2i.core.files import bytes_below, write_array, written_atomically
 from keras_t2i.core.pixels import from_bytes
 
 __all__ = ["PackedBatches", "PackedImages", "PackedSplit", "pack"]
@@ -215,20 +215,17 @@ def pack(dataset: Any, directory: str | os.PathLike[str], encoder: Any) -> dict[
             "text_of": text_of,
         }
         (folder / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        size = bytes_below(folder)
     counts = {f"{name}_images": split.num_images for name, split in splits.items()}
     return {**counts, "captions": sum(len(split.captions) for split in splits.values()), "megabytes": size / 1e6}
 
 
 def _write_split(folder: Path, name: str, split: Any, image_size: int) -> None:
     """Images go to the disk some at a time: there may be more of them than fit into memory."""
-    shape = (split.num_images, image_size, image_size, 3)
-    with open(folder / f"{name}-images.npy", "wb") as file:
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": shape}
-        )
-        for start in range(0, split.num_images, _CHUNK):
-            file.write(split.pixels(np.arange(start, min(start + _CHUNK, split.num_images))).tobytes())
+    count = split.num_images
+    chunks = (np.arange(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK))
+    pieces = (split.pixels(numbers).tobytes() for numbers in chunks)
+    write_array(folder / f"{name}-images.npy", np.uint8, (count, image_size, image_size, 3), pieces)
     starts = np.cumsum([0, *map(len, split.caption_ids)])
     np.savez(
         folder / f"{name}-text.npz",

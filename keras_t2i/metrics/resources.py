@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.core.files import bytes_below
 from keras_t2i.core.keras_internals import function_graph
 
 __all__ = [
@@ -145,7 +146,7 @@ def measure_resources(gan: Any, exports: Mapping[str, str | os.PathLike[str] | N
         "discriminator_multiply_adds": count_multiply_adds(
             gan.discriminator, (gan.image_size, gan.image_size, 3), text
         ),
-        **{f"{name}_megabytes": _megabytes(path) for name, path in paths.items()},
+        **{f"{name}_megabytes": bytes_below(path) / _MEGABYTE for name, path in paths.items()},
     }
     draw = tf.function(lambda latents, embeddings: generator(latents, embeddings, training=False), autograph=False)
     tensors = {name: tf.constant(value) for name, value in inputs.items()}
@@ -167,10 +168,6 @@ def measure_resources(gan: Any, exports: Mapping[str, str | os.PathLike[str] | N
         run = Interpreter(str(paths["litert"] / "generator.tflite"), num_threads=1).get_signature_runner()
         result["litert_ms"] = latency(lambda: run(**inputs))
     return result
-
-
-def _megabytes(directory: Path) -> float:
-    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file()) / _MEGABYTE
 
 
 def _operations(graph: Any) -> Iterator[tf.Operation]:

@@ -126,13 +126,13 @@ class Engine:
     def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
         """One update of every trained part, each judged by the others as they were before the step."""
         logs, new = self._stateless(self._train, self._variables(), state, data)  # type: ignore[attr-defined]
-        place = new[2][self._stopped_place()]
-        # Its own last step is the only one that may change the flag itself.
+        place = self._stopped_place()
+        stopped = new[2][place]
         kept = [
-            [value if value is old else jnp.where(place, old, value) for value, old in zip(group, before, strict=True)]
-            for group, before in zip(new, state, strict=True)
+            [now if now is before else jnp.where(stopped, before, now) for now, before in zip(*groups, strict=True)]
+            for groups in zip(new, state, strict=True)
         ]
-        kept[2][self._stopped_place()] = place
+        kept[2][place] = stopped  # It alone is not taken back.
         return logs, tuple(kept)
 
     def test_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:

@@ -60,7 +60,8 @@ class Family:
         if SIZES[size] == 1:
             return {}, {}
         if self.wider is None:
-            raise ValueError(f"{self.label} has one size; {size!r} is one of the families compact and projected.")
+            having = ", ".join(name for name, family in FAMILIES.items() if family.wider is not None)
+            raise ValueError(f"{self.label} has one size, and not {size!r}. Families that have it: {having}.")
         return self.wider(image_size, SIZES[size])
 
 

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from keras_t2i.core.files import CHECKSUMS, verify
+from keras_t2i.core.files import CHECKSUMS, bytes_below, verify
 from keras_t2i.presets import hub
 from keras_t2i.presets.card import quality_of
 
@@ -88,7 +88,7 @@ def describe(name: str | os.PathLike[str]) -> dict[str, Any]:
     return {
         "description": card.get("description"),
         "image_size": config["generator"]["config"]["image_size"],
-        "bytes": sum(file.stat().st_size for file in directory.rglob("*") if file.is_file()),
+        "bytes": bytes_below(directory),
         "quality": next((f"{label}: {value}" for label, value in quality_of(card).items()), None),
         "license": card.get("license"),
     }

@@ -22,6 +22,7 @@ from typing import Any
 import keras_t2i
 from keras_t2i.core import machine
 from keras_t2i.core.cache import cache_directory
+from keras_t2i.core.files import bytes_below
 from keras_t2i.core.machine import or_none
 
 __all__ = ["ABSENT", "REFERENCE_STEP_SECONDS", "advice", "doctor"]
@@ -187,12 +188,7 @@ def _cache() -> dict[str, Any]:
 
 
 def _megabytes(directory: Path) -> float:
-    total = 0
-    for folder, _, files in os.walk(directory):
-        for file in files:
-            with contextlib.suppress(OSError):  # Another process may just have removed it.
-                total += os.stat(os.path.join(folder, file)).st_size
-    return round(total / _MEGABYTE, 1)
+    return round(bytes_below(directory) / _MEGABYTE, 1)
 
 
 def _can_be_written(directory: Path) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from keras_t2i.core.cache import cache_directory
 from keras_t2i.runs.config import RunConfig
 
 __all__ = ["pack"]
@@ -27,9 +26,9 @@ def pack(config: RunConfig, output: str | os.PathLike[str]) -> dict[str, Any]:
         OSError: if something cannot be read or written.
     """
     from keras_t2i.data.packed import pack as write
-    from keras_t2i.runs.prepare import dataset
-    from keras_t2i.text import CachedTextEncoder, TextEncoder
+    from keras_t2i.runs.prepare import cached, dataset
+    from keras_t2i.text import TextEncoder
 
     encoder = TextEncoder.from_preset(config.text_encoder)
-    images = dataset(config).encode(CachedTextEncoder(encoder, cache_directory() / "embeddings"))
+    images = dataset(config).encode(cached(encoder))
     return write(images, output, encoder)

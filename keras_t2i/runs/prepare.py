@@ -20,10 +20,10 @@ from keras_t2i.objectives import losses
 from keras_t2i.objectives.augmentation import CaptionAugmentation, DiffAugment
 from keras_t2i.presets import names
 from keras_t2i.runs.config import NONE, RunConfig
-from keras_t2i.text import CachedTextEncoder, TextEncoder
+from keras_t2i.text import CachedTextEncoder, CaptionEncoder, TextEncoder
 from keras_t2i.transfer import Plan, strategies
 
-__all__ = ["Prepared", "build", "card", "dataset", "finetuning", "fitted", "prepare"]
+__all__ = ["Prepared", "build", "cached", "card", "dataset", "finetuning", "fitted", "prepare"]
 
 _FEW_IMAGES = 1000
 """Below so many images, fine-tuning augments them unless told not to: the discriminator would learn them by heart."""
@@ -63,7 +63,7 @@ def prepare(config: RunConfig) -> Prepared:
         files.initialize(model, config.start_from)
     images = dataset(config)
     config = fitted(config, images)
-    encoder = CachedTextEncoder(model.text_encoder, cache_directory() / "embeddings")
+    encoder = cached(model.text_encoder)
     images = replace(images, batch_size=config.batch_size or _BATCH).encode(encoder)
     assert images.train_split.embeddings is not None  # `encode` has just set them.
     model.adapt(images.train_split.embeddings)
@@ -74,6 +74,11 @@ def prepare(config: RunConfig) -> Prepared:
     plan = strategies.apply(config.strategy, model, embeddings)
     compile_gan(model, config.family, **_recipe(config, plan.terms))
     return Prepared(config, model, strategies.mixed(config.strategy, images, source), plan)
+
+
+def cached(encoder: CaptionEncoder) -> CachedTextEncoder:
+    """A text encoder that embeds each caption once for all runs."""
+    return CachedTextEncoder(encoder, cache_directory() / "embeddings")
 
 
 def dataset(config: RunConfig) -> CaptionedImages:

@@ -41,16 +41,11 @@ def step_seconds() -> float:
         The median of some of them, after the first, which is compiled. It is that of a plain step: every eighth has a
         penalty, and takes longer.
     """
-    import keras
     import numpy as np
 
-    from keras_t2i.models import TextToImageGAN, compile_gan
-    from keras_t2i.networks import FAMILIES
+    from keras_t2i.models import build_gan
 
-    keras.utils.set_random_seed(0)
-    family, size = FAMILIES["compact"], {"image_size": 64, "vocabulary_size": None}
-    gan = TextToImageGAN(None, family.generator(**size), family.discriminator(**size), embedding_dim=128)
-    compile_gan(gan, "compact", seed=0)
+    gan = build_gan("compact", None, 64, embedding_dim=128)
     random = np.random.default_rng(0)
     batch = {
         "images": random.uniform(-1, 1, (32, 64, 64, 3)).astype(np.float32),

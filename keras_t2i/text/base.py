@@ -59,10 +59,10 @@ class CaptionEncoder(keras.Layer):
         strings = tf.TensorSpec((None,), tf.string)
         self._traced = tf.function(self._encode_strings, input_signature=[strings], autograph=False)
         self._traced_token_ids = tf.function(self._token_ids, input_signature=[strings], autograph=False)
-        self._read = jitted(lambda *arrays: self.embed(*arrays), lambda: self.variables)
         self.built = True
-        if is_jax():  # Builds the tokenizer, for which Keras would call the whole model there.
-            self._traced_token_ids(tf.constant([""]))
+        if is_jax():
+            self._read = jitted(lambda *arrays: self.embed(*arrays), lambda: self.variables)
+            self._traced_token_ids(tf.constant([""]))  # Builds the tokenizer: Keras would call the whole model for it.
 
     @property
     def trainable(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from checks import EMBEDDING_DIM, make_batch, tiny_networks
 from keras import ops
 
 from keras_t2i import networks
@@ -20,7 +21,6 @@ from keras_t2i.core.backend import is_jax, value_and_gradients
 from keras_t2i.core.keras_internals import own_layers
 from keras_t2i.models.gan import TextToImageGAN
 
-SIZE, BATCH, EMBEDDING_DIM, LATENT_DIM = 32, 4, 8, 6
 STEPPED = ("compact", "mlp")
 """Families of which a whole step is taken, too."""
 PENALTIES = {"df_gan": "ma_gp", "wgan_gp": "wgan_gp"}
@@ -28,14 +28,7 @@ PENALTIES = {"df_gan": "ma_gp", "wgan_gp": "wgan_gp"}
 
 def made(family: str) -> TextToImageGAN:
     """A tiny model whose weights follow from their place and shape alone."""
-    found = networks.FAMILIES[family]
-    of_generator, of_discriminator = found.tiny(SIZE)
-    gan = TextToImageGAN(
-        None,
-        found.generator(image_size=SIZE, latent_dim=LATENT_DIM, **of_generator),
-        found.discriminator(image_size=SIZE, **of_discriminator),
-        embedding_dim=EMBEDDING_DIM,
-    )
+    gan = TextToImageGAN(None, *tiny_networks(family), embedding_dim=EMBEDDING_DIM)
     for network in (gan.generator, gan.discriminator):
         random = np.random.default_rng(7)
         for weight in network.weights:
@@ -47,15 +40,8 @@ def made(family: str) -> TextToImageGAN:
             if isinstance(layer, keras.layers.Dropout):  # It draws other numbers on each backend.
                 layer.rate = 0.0
     gan.ema_generator.set_weights(gan.generator.get_weights())
-    gan.compile(loss=found.loss, penalty=PENALTIES.get(family, "r1"))
+    gan.compile(loss=networks.FAMILIES[family].loss, penalty=PENALTIES.get(family, "r1"))
     return gan
-
-
-def batch() -> dict[str, Any]:
-    random = np.random.default_rng(0)
-    coarse = random.uniform(-1, 1, (BATCH, 4, 4, 3)).astype(np.float32)
-    images = coarse.repeat(SIZE // 4, axis=1).repeat(SIZE // 4, axis=2)
-    return {"images": images, "sentence_embeddings": random.normal(size=(BATCH, EMBEDDING_DIM)).astype(np.float32)}
 
 
 def drawn(kind: str) -> Callable[..., Any]:
@@ -70,7 +56,7 @@ def drawn(kind: str) -> Callable[..., Any]:
 
 def judge_of(gan: TextToImageGAN) -> Callable[[int], dict[str, np.ndarray]]:
     """A function from steps done to losses and gradients: the penalty is due at some of them."""
-    given = {name: ops.convert_to_tensor(value) for name, value in batch().items()}
+    given = {name: ops.convert_to_tensor(value) for name, value in make_batch().items()}
     data = {"images": given.pop("images"), "condition": given}
     variables = {"generator": gan.generator.trainable_variables, "discriminator": gan.discriminator.trainable_variables}
     moved = [*gan.variables, *gan.optimizer.variables]
@@ -126,7 +112,7 @@ def main(output: str, families: list[str]) -> None:
                 everything[f"{family}/{due}/{name}"] = value
         if family in STEPPED:
             gan = made(family)
-            logs = gan.train_on_batch(batch(), return_dict=True)
+            logs = gan.train_on_batch(make_batch(), return_dict=True)
             everything |= {f"{family}/log/{name}": np.asarray(value) for name, value in logs.items()}
             for part in ("generator", "ema_generator", "discriminator"):
                 for place, weight in enumerate(getattr(gan, part).get_weights()):

@@ -36,7 +36,8 @@ twice: see the test of it."""
 def run(script: str, *arguments: object, backend: str, **environment: str) -> subprocess.Popen[str]:
     """Starts a script of this folder; JAX compiles quickly, and what it compiles is slow."""
     flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    variables = {**os.environ, "KERAS_BACKEND": backend, "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), **environment}
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+    variables = {**os.environ, "KERAS_BACKEND": backend, "XLA_FLAGS": flags, "PYTHONPATH": paths, **environment}
     bare = ["-S"] if "PYTHONPATH" in environment else []
     command = [sys.executable, *bare, str(HERE / script), *map(str, arguments)]
     return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
