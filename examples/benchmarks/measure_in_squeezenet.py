@@ -23,6 +23,7 @@ from keras import layers
 import keras_t2i
 from keras_t2i.metrics import kernel_distance
 from keras_t2i.runs.config import RunConfig
+from keras_t2i.runs.prepare import dataset as dataset_of
 
 NUM_IMAGES = 800
 SIZE = 128
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True)
     options = parser.parse_args()
     features = keras_t2i.ImageFeatures(squeezenet(options.weights), f"squeezenet-{SIZE}")
-    dataset = RunConfig.read(options.runs[0]).dataset()
+    dataset = dataset_of(RunConfig.read(options.runs[0]))
     held_out, train = dataset.validation_split, dataset.train_split
     assert held_out is not None
     random = np.random.default_rng(1234)

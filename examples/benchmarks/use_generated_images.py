@@ -36,6 +36,7 @@ from keras import layers
 import keras_t2i
 from keras_t2i.data import SHAPE_ATTRIBUTES, CaptionedImages, Split
 from keras_t2i.runs.config import RunConfig
+from keras_t2i.runs.prepare import dataset as dataset_of
 
 FEW, FEW_AUGMENTED, FEW_GENERATED = "few real", "few real, augmented", "few real + generated"
 FEW_BOTH, GENERATED, ALL = "few real, augmented + generated", "generated only", "all real images"
@@ -290,7 +291,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     gan = keras_t2i.TextToImageGAN.from_preset(arguments.run)
-    dataset = RunConfig(arguments.data, image_size=gan.image_size).dataset()
+    dataset = dataset_of(RunConfig(arguments.data, image_size=gan.image_size))
     features = arguments.features and keras_t2i.ImageFeatures.from_preset(arguments.features)
     classes = read_classes(dataset, arguments.classes)
     result = compare(gan, classes, features, arguments.real, arguments.generated, arguments.draws, arguments.steps)

@@ -111,7 +111,7 @@ def from_folder(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FolderContents:
     """The usable images of a folder, decoded, and the rows that cannot be used.
 

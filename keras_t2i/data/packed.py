@@ -23,7 +23,7 @@ _ENCODER = "text_encoder"
 _CHUNK = 512
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PackedSplit:
     """One side, training or validation, of packed images.
 

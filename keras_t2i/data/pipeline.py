@@ -24,7 +24,7 @@ class SupportsEncode(Protocol):
     def encode(self, captions: Sequence[str]) -> np.ndarray: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """One side (training or validation) of a captioned image set.
 

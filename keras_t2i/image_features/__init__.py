@@ -1,6 +1,15 @@
 """Frozen image networks: what an image shows, as numbers to measure distances with."""
 
-from keras_t2i.image_features.cache import CachedImageFeatures
-from keras_t2i.image_features.features import ImageFeatures
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keras_t2i.core.lazy import lazy
+
+if TYPE_CHECKING:
+    from keras_t2i.image_features.cache import CachedImageFeatures
+    from keras_t2i.image_features.features import ImageFeatures
 
 __all__ = ["CachedImageFeatures", "ImageFeatures"]
+
+__getattr__ = lazy(__name__, {"cache": ["CachedImageFeatures"], "features": ["ImageFeatures"]})

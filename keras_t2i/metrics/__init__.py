@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         KernelDistance,
         RPrecision,
         TextImageScore,
+        Texture,
+        Variety,
     )
     from keras_t2i.metrics.image_sets import compare_images
     from keras_t2i.metrics.kernel import kernel_distance
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from keras_t2i.metrics.profile import step_profile
     from keras_t2i.metrics.resources import count_multiply_adds, latency, measure_resources, parameters, peak_memory_mb
     from keras_t2i.metrics.retriever import Retriever
+    from keras_t2i.metrics.spectrum import power_by_band, spectral_difference
     from keras_t2i.metrics.text_image import evaluate_text_image, r_precision, text_image_score
 
 __all__ = [
@@ -48,6 +51,8 @@ __all__ = [
     "RPrecision",
     "Retriever",
     "TextImageScore",
+    "Texture",
+    "Variety",
     "attribute_accuracy",
     "color_accuracy",
     "compare_images",
@@ -68,8 +73,10 @@ __all__ = [
     "parameters",
     "peak_memory_mb",
     "perceptual_distances",
+    "power_by_band",
     "r_precision",
     "relative_diversity",
+    "spectral_difference",
     "step_profile",
     "text_image_score",
     "warnings_for",
@@ -91,6 +98,8 @@ __getattr__ = lazy(
             "KernelDistance",
             "RPrecision",
             "TextImageScore",
+            "Texture",
+            "Variety",
         ],
         "image_sets": ["compare_images"],
         "kernel": ["kernel_distance"],
@@ -101,6 +110,7 @@ __getattr__ = lazy(
         "resources": ["count_multiply_adds", "latency", "measure_resources", "parameters", "peak_memory_mb"],
         "retriever": ["Retriever"],
         "profile": ["step_profile"],
+        "spectrum": ["power_by_band", "spectral_difference"],
         "text_image": ["evaluate_text_image", "r_precision", "text_image_score"],
     },
 )

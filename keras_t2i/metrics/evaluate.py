@@ -17,7 +17,7 @@ __all__ = ["Evaluation", "evaluate_model", "measured"]
 _MIN_COMPARED = 3  # Fewer say nothing about a distribution.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """What `evaluate_model` finds, and the images that it found it on.
 
@@ -65,10 +65,12 @@ def evaluate_model(
     Returns:
         The evaluation. Its numbers: `num_captions`, `num_images`, and those of all `MEASURES` that apply. These are
         `diversity` (distance between pairs of generated images, divided by that of real ones), `discriminator_gap` (how
-        surely the discriminator tells training images from held-out ones: 0 not at all, 1 always); with features those
-        of `compare_images`, `diversity_within_caption` and `memorization`; with `text_image` those of
-        `evaluate_text_image`; with `attributes` the share of images with `all_attributes` right, that of each, and
-        `judge_on_real`; where captions name one color, `color_accuracy` and `color_accuracy_on_real`.
+        surely the discriminator tells training images from held-out ones: 0 not at all, 1 always), `spectrum_worst` and
+        what each band of `keras_t2i.metrics.spectral_difference` is; with features those of `compare_images`,
+        `memorization`, and `variety_within_caption` (distance between images of a caption, divided by that between real
+        ones); with `text_image` those of `evaluate_text_image`; with `attributes` the share of images with
+        `all_attributes` right, that of each, and `judge_on_real`; where captions name one color, `color_accuracy` and
+        `color_accuracy_on_real`.
 
     Raises:
         ValueError: if `num_images` or `max_images` is below 1.

@@ -17,9 +17,20 @@ from keras_t2i.core.pixels import rounded
 from keras_t2i.metrics.attributes import AttributeJudge, attribute_accuracy
 from keras_t2i.metrics.frechet import frechet_distance
 from keras_t2i.metrics.kernel import kernel_distance
+from keras_t2i.metrics.perceptual import SupportsMaps, diversity_within_caption
+from keras_t2i.metrics.spectrum import spectral_difference
 from keras_t2i.metrics.text_image import r_precision, text_image_score
 
-__all__ = ["AttributeAccuracy", "FrechetDistance", "GenerationMetric", "KernelDistance", "RPrecision", "TextImageScore"]
+__all__ = [
+    "AttributeAccuracy",
+    "FrechetDistance",
+    "GenerationMetric",
+    "KernelDistance",
+    "RPrecision",
+    "TextImageScore",
+    "Texture",
+    "Variety",
+]
 
 
 class _Gathered:
@@ -181,3 +192,49 @@ class AttributeAccuracy(GenerationMetric):
     def compute(self, *gathered: np.ndarray) -> float:
         predictions, labels = gathered
         return attribute_accuracy(predictions, labels, list(self.judge.attributes))["all_attributes"]
+
+
+class Texture(GenerationMetric):
+    """How far the power of detail is from that of real images, in decibels, in the band where it is farthest.
+
+    The greatest of the numbers of `keras_t2i.metrics.spectral_difference`, with its sign: below 0 detail is missing.
+    """
+
+    def __init__(self, name: str = "texture") -> None:
+        super().__init__(name)
+
+    def gather(self, generated: np.ndarray, batch: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        return generated, batch["images"]
+
+    def compute(self, *gathered: np.ndarray) -> float:
+        return max(spectral_difference(*gathered).values(), key=abs)
+
+
+class Variety(GenerationMetric):
+    """Perceptual distance between images of one caption, divided by that between real images of the same caption.
+
+    It takes captions that come at least twice; NaN where none does.
+
+    Args:
+        features: A `keras_t2i.ImageFeatures` with maps.
+        name: Name of the number in the logs.
+    """
+
+    needs = ("images", "captions")
+
+    def __init__(self, features: SupportsMaps, name: str = "variety") -> None:
+        super().__init__(name)
+        self.features = features
+
+    def gather(self, generated: np.ndarray, batch: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        return generated, batch["images"], batch["captions"]
+
+    def compute(self, *gathered: np.ndarray) -> float:
+        generated, real, captions = gathered
+        order = np.argsort(captions, kind="stable")
+        same = np.flatnonzero(captions[order][1:] == captions[order][:-1])
+        if not len(same):
+            return float("nan")
+        pairs = np.stack([order[same], order[same + 1]], axis=1)
+        of_generated, of_real = (diversity_within_caption(self.features, images[pairs]) for images in (generated, real))
+        return of_generated / max(of_real, 1e-12)

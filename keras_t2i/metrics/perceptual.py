@@ -9,12 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i.core.pixels import from_bytes
-from keras_t2i.metrics.measure import Examined, Measure
 
-__all__ = ["DIVERSITY_WITHIN_CAPTION", "diversity_within_caption", "perceptual_distances"]
+__all__ = ["SupportsMaps", "diversity_within_caption", "perceptual_distances"]
 
 _PAIRS_AT_ONCE = 32
-_MAX_CAPTIONS = 512
 
 
 class SupportsMaps(Protocol):
@@ -104,19 +102,3 @@ def _unit_maps(features: SupportsMaps, images: np.ndarray) -> list[np.ndarray]:
 def _distances(maps_a: list[np.ndarray], maps_b: list[np.ndarray]) -> np.ndarray:
     per_map = [((a - b) ** 2).sum(axis=3).mean(axis=(1, 2)) for a, b in zip(maps_a, maps_b, strict=True)]
     return np.mean(per_map, axis=0)
-
-
-def _within_caption(examined: Examined) -> dict[str, float]:
-    if examined.features is None or examined.num_images < 2:
-        return {}
-    images = examined.by_caption[:_MAX_CAPTIONS]
-    return {"diversity_within_caption": diversity_within_caption(examined.features, images)}
-
-
-DIVERSITY_WITHIN_CAPTION = Measure(
-    _within_caption,
-    "Diversity in a caption",
-    None,
-    "number",
-    "Mean perceptual distance between images of the same caption.",
-)

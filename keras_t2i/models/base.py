@@ -19,7 +19,7 @@ from keras_t2i.core.keras_internals import untrack
 from keras_t2i.core.latents import latents_for
 from keras_t2i.models import files
 from keras_t2i.models.archive import Archived
-from keras_t2i.models.batch import images_and_condition
+from keras_t2i.models.batch import images_and_condition, too_large
 from keras_t2i.models.engine import Engine, update_averages
 from keras_t2i.models.manners import Rates, check_callbacks
 from keras_t2i.models.part import Part
@@ -63,6 +63,7 @@ class TextToImage(Engine, Archived):
         self.text_of: dict[str, Any] = {}
         self.guard = self.guard_class()
         self._sampler: Sampler | None = None
+        self._images_a_step: int | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("text_encoder", "caption_denoiser") and hasattr(self, name):
@@ -139,6 +140,7 @@ class TextToImage(Engine, Archived):
 
         Raises:
             ValueError: if a network lacks something, or a callback would lose work: before anything is trained.
+            MemoryError: if a step does not fit into the device's memory.
         """
         tensorflow = sys.modules.get("tensorflow")
         if tensorflow is not None and isinstance(x, tensorflow.data.Dataset):
@@ -147,7 +149,12 @@ class TextToImage(Engine, Archived):
         check_callbacks(self, given.get("callbacks"), self._optimizers())
         for part in self.parts().values():
             part.network.check_ready()
-        return super().fit(**{**given, **self.engine_options(given)})
+        try:
+            return super().fit(**{**given, **self.engine_options(given)})
+        except Exception as error:
+            if not self.is_out_of_memory(error):
+                raise
+            raise MemoryError(too_large(self._images_a_step, self.image_size)) from error
 
     def _optimizers(self) -> list[keras.optimizers.Optimizer]:
         return [part.optimizer for part in self.parts().values() if part.optimizer is not None]
@@ -176,6 +183,7 @@ class TextToImage(Engine, Archived):
     def _train(self, data: dict[str, Any]) -> dict[str, Any]:
         data, _, _ = keras.utils.unpack_x_y_sample_weight(data)  # `train_on_batch` has put it into a tuple.
         batch = images_and_condition(data, self.text_encoder, self.reads)
+        self._images_a_step = batch["images"].shape[0]
         trained = {name: part for name, part in self.parts().items() if part.is_trained}
         variables = {name: part.network.trainable_variables for name, part in trained.items()}
         with self.guard.watching([part.network for part in trained.values()]):

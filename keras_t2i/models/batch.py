@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-__all__ = ["images_and_condition", "images_and_text"]
+__all__ = ["images_and_condition", "images_and_text", "too_large"]
 
 _POOLED = "sentence_embeddings"
 
@@ -51,3 +51,12 @@ def images_and_text(batch: dict[str, Any], text_encoder: Any) -> tuple[Any, Any]
     """The images of a batch and the sentence embeddings of its captions: see `images_and_condition`."""
     found = images_and_condition(batch, text_encoder)
     return found["images"], found["condition"][_POOLED]
+
+
+def too_large(num_images: int | None, image_size: int) -> str:
+    """What to say where a training step on so many images does not fit into a device's memory, and what would."""
+    told = f"A training step on {num_images or 'this many'} images of {image_size} pixels does not fit into the memory"
+    if num_images == 1:
+        return f"{told}: take a smaller `size` or `image_size`."
+    smaller = f"batches of {num_images // 2}, which need about half" if num_images else "smaller batches"
+    return f"{told}: take {smaller}."

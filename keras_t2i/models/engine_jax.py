@@ -97,6 +97,10 @@ class Engine:
     guard_class = Guard
     stops_with: type[Exception] = FloatingPointError
 
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Whether a step failed because a device has too little memory."""
+        return isinstance(error, jax.errors.JaxRuntimeError) and "out of memory" in str(error).lower()
+
     def jit_compiles(self, asked: bool | str) -> bool:
         """Whether XLA compiles a step: unless told otherwise."""
         return asked is not False

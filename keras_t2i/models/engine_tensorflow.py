@@ -55,6 +55,10 @@ class Engine:
     guard_class = Guard
     stops_with: type[Exception] = tf.errors.InvalidArgumentError
 
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Whether a step failed because a device has too little memory."""
+        return isinstance(error, tf.errors.ResourceExhaustedError)
+
     def jit_compiles(self, asked: bool | str) -> bool:
         """Whether XLA compiles a step: Keras' "auto" would say so where there is a GPU.
 

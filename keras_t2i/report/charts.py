@@ -51,7 +51,7 @@ STYLE: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """A line of a chart.
 

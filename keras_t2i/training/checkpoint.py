@@ -95,14 +95,15 @@ class Checkpoints:
         arrays = {name: variable.numpy() for name, variable in model_state(gan).items()}
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
-        manifest = _signed(_manifest(gan, state, arrays, hashlib.sha256(buffer.getbuffer()).hexdigest()))
+        content = buffer.getvalue()  # The buffer's own bytes, not a copy.
+        manifest = _signed(_manifest(gan, state, arrays, hashlib.sha256(content).hexdigest()))
         taken = [_number(path) for path in [*self.paths(), *self._damaged]]
         target = self.directory / f"checkpoint-{max(taken, default=0) + 1:06d}"
         temporary = self.directory / f".tmp-{target.name}"
         try:
             self._remove_leftovers()
             temporary.mkdir(parents=True)
-            write_file(temporary / _ARRAYS, buffer.getbuffer())
+            write_file(temporary / _ARRAYS, content)
             write_file(temporary / _MANIFEST, manifest)
             sync_directory(temporary)
             temporary.rename(target)

@@ -18,7 +18,7 @@ from keras_t2i.training.checkpoint import TrainingState
 __all__ = ["Samples", "SaveSamples", "read_samples"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Samples:
     """What a run drew at one moment.
 
@@ -87,7 +87,7 @@ class SaveSamples(keras.callbacks.Callback):
         images = self.model.generate_from_embeddings(self.sentence_embeddings, seed=self.seed)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, images=images, step=self.state.step, minutes=self.state.seconds / 60)
-        write_file(path, buffer.getbuffer())
+        write_file(path, buffer.getvalue())
 
 
 def read_samples(directory: str | os.PathLike[str]) -> list[Samples]:

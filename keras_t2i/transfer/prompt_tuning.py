@@ -27,9 +27,9 @@ _JUDGED = 64
 """Generated images that the reported objective is measured on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SoftPrompt:
-    """A new word for one text encoder.
+    """A new word for one text encoder. Two are equal where all is, every number of the vector included.
 
     Args:
         token: The word, lower-case letters and digits.
@@ -44,6 +44,17 @@ class SoftPrompt:
     encoder: str
     init: str
     objective: tuple[float, float]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SoftPrompt):
+            return NotImplemented
+        return self._facts() == other._facts() and np.array_equal(self.vector, other.vector)
+
+    def __hash__(self) -> int:
+        return hash(self._facts())
+
+    def _facts(self) -> tuple[Any, ...]:
+        return self.token, self.encoder, self.init, tuple(self.objective)
 
     def attach(self, gan: TextToImageGAN) -> None:
         """Gives a model the word: see `add_tokens`."""

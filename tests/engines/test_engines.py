@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from checks import FAMILIES
@@ -19,6 +20,7 @@ from PIL import Image
 
 from keras_t2i import TextToImageGAN
 from keras_t2i.data import PackedImages
+from keras_t2i.models import build_gan
 from keras_t2i.runs import RunConfig
 from keras_t2i.runs.packing import pack
 
@@ -159,6 +161,22 @@ def test_a_loss_that_is_not_finite_stops_training_and_changes_no_weight(elsewher
     assert told["not_finite"].startswith("FloatingPointError: Training stopped")
     assert told["kept"]
     assert told["steps"] == 3 * told["batches"] > 0
+
+
+def test_a_step_that_does_not_fit_names_a_batch_that_does(elsewhere: Any) -> None:
+    _, told, _ = elsewhere
+    message = "A training step on 4 images of 32 pixels does not fit into the memory: take batches of 2, which need"
+    assert told["memory"].startswith(f"MemoryError: {message}")
+
+    def huge(images: Any) -> Any:
+        return images + keras.ops.mean(keras.random.uniform((10**6, 10**7)))
+
+    gan = build_gan("mlp", None, 32, embedding_dim=8, augmentation=huge)
+    batch = {"images": np.zeros((4, 32, 32, 3), np.float32), "sentence_embeddings": np.ones((4, 8), np.float32)}
+    before = gan.get_weights()
+    with pytest.raises(MemoryError, match=message):
+        gan.fit(batch, batch_size=4, verbose=0)
+    assert all(np.array_equal(old, new) for old, new in zip(before, gan.get_weights(), strict=True))
 
 
 def test_its_presets_draw_the_same_here_and_read_captions(elsewhere: Any, tmp_path: Path) -> None:

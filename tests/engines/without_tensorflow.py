@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 import keras_t2i
 from keras_t2i.data import PackedImages
@@ -25,6 +26,11 @@ def message(function: Any, *arguments: Any, **options: Any) -> str:
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return "no error"
+
+
+def huge(images: Any) -> Any:
+    """Images as they are, by way of half a terabyte."""
+    return images + 0 * ops.mean(ops.sort(ops.tile(ops.reshape(images, (-1,)), 10**7)))
 
 
 def main(source: str, output: Path) -> None:
@@ -43,6 +49,7 @@ def main(source: str, output: Path) -> None:
     shapes = keras_t2i.TextToImageGAN.from_preset("shapes_64")
     spoiled = {"images": np.full((4, 32, 32, 3), np.nan, np.float32), "sentence_embeddings": text[:4]}
     weights = gan.get_weights()
+    too_large = build_gan("mlp", None, packed.image_size, embedding_dim=packed.embedding_dim, augmentation=huge)
     told = {
         "installed": installed,
         "history": history,
@@ -52,6 +59,7 @@ def main(source: str, output: Path) -> None:
         "export": message(gan.export, output / "export"),
         "strings": message(gan.fit, {"images": spoiled["images"], "captions": np.array(["a"] * 4)}, verbose=0),
         "not_finite": message(gan.fit, spoiled, batch_size=4, verbose=0),
+        "memory": message(too_large.fit, packed.batches(batch_size=4), verbose=0),
         "kept": all(np.array_equal(old, new) for old, new in zip(weights, gan.get_weights(), strict=True)),
         "batches": len(packed.batches(batch_size=4)),
         "steps": int(gan.generator_optimizer.iterations.value),

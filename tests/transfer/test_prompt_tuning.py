@@ -89,7 +89,11 @@ def test_files_hold_the_word_to_the_bit(learned: dict[str, Any], tmp_path: Path)
     prompt.save(path)
     again = SoftPrompt.load(path)
     np.testing.assert_array_equal(again.vector, prompt.vector)
-    assert dataclasses.replace(again, vector=prompt.vector) == prompt
+    assert again == prompt
+    assert hash(again) == hash(prompt)
+    assert again != dataclasses.replace(prompt, vector=prompt.vector + 1)
+    assert again != dataclasses.replace(prompt, init="another")
+    assert again != "mystar"
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     one, other = (make_gan(learned["gan"].text_encoder) for _ in range(2))
     prompt.attach(one)
