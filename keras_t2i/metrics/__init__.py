@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from keras_t2i.metrics.profile import step_profile
     from keras_t2i.metrics.resources import count_multiply_adds, latency, measure_resources, parameters, peak_memory_mb
     from keras_t2i.metrics.retriever import Retriever
-    from keras_t2i.metrics.spectrum import power_by_band, spectral_difference
+    from keras_t2i.metrics.spectrum import hatching, power_spectrum, spectral_difference
     from keras_t2i.metrics.text_image import evaluate_text_image, r_precision, text_image_score
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "evaluate_model",
     "evaluate_text_image",
     "frechet_distance",
+    "hatching",
     "kernel_distance",
     "latency",
     "manifold_metrics",
@@ -73,7 +74,7 @@ __all__ = [
     "parameters",
     "peak_memory_mb",
     "perceptual_distances",
-    "power_by_band",
+    "power_spectrum",
     "r_precision",
     "relative_diversity",
     "spectral_difference",
@@ -110,7 +111,7 @@ __getattr__ = lazy(
         "resources": ["count_multiply_adds", "latency", "measure_resources", "parameters", "peak_memory_mb"],
         "retriever": ["Retriever"],
         "profile": ["step_profile"],
-        "spectrum": ["power_by_band", "spectral_difference"],
+        "spectrum": ["hatching", "power_spectrum", "spectral_difference"],
         "text_image": ["evaluate_text_image", "r_precision", "text_image_score"],
     },
 )

@@ -25,6 +25,7 @@ MEASURES: Table[Measure] = Table(
         "diversity": "keras_t2i.metrics.diversity:DIVERSITY",
         "variety_within_caption": "keras_t2i.metrics.variety:VARIETY_WITHIN_CAPTION",
         "spectrum_worst": "keras_t2i.metrics.spectrum:SPECTRUM_WORST",
+        "hatching": "keras_t2i.metrics.spectrum:HATCHING",
         "memorization": "keras_t2i.metrics.copies:MEMORIZATION",
         "discriminator_gap": "keras_t2i.metrics.discriminator_gap:DISCRIMINATOR_GAP",
     },

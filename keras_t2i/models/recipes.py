@@ -22,6 +22,8 @@ def build_gan(
     seed: int = 0,
     embedding_dim: int | None = None,
     size: str = "small",
+    activation: str | None = None,
+    discriminator_depth: int | None = None,
     **compile_arguments: Any,
 ) -> TextToImageGAN:
     """Builds and compiles a GAN of a family with its own recipe.
@@ -33,6 +35,8 @@ def build_gan(
         seed: Seed of the initial weights and of the training latents.
         embedding_dim: Length of the sentence embeddings, where there is no text encoder.
         size: One of `keras_t2i.networks.SIZES`; `"small"` is what every family has.
+        activation: One of `keras_t2i.networks.ACTIVATIONS`, for families that have sizes.
+        discriminator_depth: Convolutions a scale of the discriminator, likewise.
         **compile_arguments: Passed to `compile_gan`.
 
     Raises:
@@ -41,7 +45,7 @@ def build_gan(
     recipe = FAMILIES[family]
     keras.utils.set_random_seed(seed)
     common = {"image_size": image_size, "vocabulary_size": getattr(text_encoder, "vocabulary_size", None)}
-    of_generator, of_discriminator = recipe.sized(size, image_size)
+    of_generator, of_discriminator = recipe.settings(image_size, size, activation, discriminator_depth)
     networks = recipe.generator(**common, **of_generator), recipe.discriminator(**common, **of_discriminator)
     gan = TextToImageGAN(text_encoder, *networks, embedding_dim=embedding_dim)
     compile_gan(gan, family, seed=seed, **compile_arguments)

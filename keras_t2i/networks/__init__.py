@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keras_t2i.core.lazy import lazy
-from keras_t2i.networks.families import FAMILIES, SIZES, Family
+from keras_t2i.networks.families import ACTIVATIONS, FAMILIES, SIZES, Family
 
 if TYPE_CHECKING:
     from keras_t2i.networks.attention import SelfAttention
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from keras_t2i.networks.text_tower import TextTower
 
 __all__ = [
+    "ACTIVATIONS",
     "FAMILIES",
     "SIZES",
     "CompactDiscriminator",

@@ -174,6 +174,13 @@ class Discriminator(Network):
         return self.judge(self.extract(images, training=training), sentence_embeddings, training=training)
 
 
+def check_depth(depth: int) -> int:
+    """Returns `depth`, or raises `ValueError` where it is no number of convolutions."""
+    if not isinstance(depth, int) or depth < 1:
+        raise ValueError(f"`depth` must be at least 1; got {depth!r}.")
+    return depth
+
+
 def check_image_size(image_size: int, smallest: int = 32, largest: int = 256) -> int:
     """Returns `image_size`, or raises `ValueError` where it is not a power of two within the limits."""
     power_of_two = isinstance(image_size, int) and image_size > 0 and image_size & (image_size - 1) == 0

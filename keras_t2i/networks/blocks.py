@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import layers, ops
 
-__all__ = ["Block", "leaky", "tile_text", "upsample"]
+__all__ = ["Block", "gelu", "leaky", "relu", "silu", "tile_text", "upsample"]
 
 
 class Block(layers.Layer):
@@ -19,6 +19,21 @@ class Block(layers.Layer):
 def leaky(features: Any) -> Any:
     """Leaky ReLU with the slope that is usual in adversarial networks, 0.2."""
     return ops.leaky_relu(features, negative_slope=0.2)
+
+
+def relu(features: Any) -> Any:
+    """Rectified linear unit."""
+    return ops.relu(features)
+
+
+def silu(features: Any) -> Any:
+    """Sigmoid linear unit, also called swish."""
+    return ops.silu(features)
+
+
+def gelu(features: Any) -> Any:
+    """Gaussian error linear unit, by the hyperbolic tangent: mobile converters have no error function."""
+    return ops.gelu(features, approximate=True)
 
 
 def upsample(features: Any) -> Any:

@@ -9,9 +9,9 @@ import keras
 from keras import layers, ops
 
 from keras_t2i.networks.attention import SelfAttention, attention_size
-from keras_t2i.networks.base import Generator, check_image_size
-from keras_t2i.networks.blocks import Block, leaky
-from keras_t2i.networks.families import Family
+from keras_t2i.networks.base import Generator, check_depth, check_image_size
+from keras_t2i.networks.blocks import Block
+from keras_t2i.networks.families import ACTIVATIONS, Family
 from keras_t2i.networks.projection import ProjectionDiscriminator
 
 __all__ = ["CompactDiscriminator", "CompactGenerator", "wider_generator"]
@@ -43,6 +43,7 @@ class CompactGenerator(Generator):
             number is what the last layer but one has at full size.
         attention_at: Resolution in pixels at which self-attention is inserted, at most half of `image_size`; none by
             default.
+        activation: A name in `keras_t2i.networks.ACTIVATIONS`.
 
     Call arguments:
         latents: Standard normal noise, float32, shape `(B, Z)`.
@@ -62,6 +63,7 @@ class CompactGenerator(Generator):
         text_width: int = 128,
         widths: Sequence[int] | None = None,
         attention_at: int | None = None,
+        activation: str = "leaky",
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), latent_dim, **kwargs)
@@ -71,19 +73,21 @@ class CompactGenerator(Generator):
         self.attention_at = attention_size(attention_at, image_size)
         if len(self.widths) != num_scales:
             raise ValueError(f"Images of {image_size} pixels need {num_scales} `widths`; got {self.widths}.")
+        self.activation = activation
+        self.activate = ACTIVATIONS[activation]
         self.to_text = layers.Dense(text_width, name="text")
         self.to_style = layers.Dense(text_width, name="style")
         self.to_features = layers.Dense(16 * self.widths[0], name="features")
-        self.blocks = [UpBlock(filters, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])]
+        self.blocks = [UpBlock(filters, activation, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])]
         self.attention = SelfAttention(name="attention") if self.attention_at else None
         self.upsample = layers.UpSampling2D(2, interpolation="nearest")
         self.full_size = _conv(max(1, self.widths[-1] // 2), name="full_size")
         self.to_image = _conv(3, scale=1.0, name="to_image")
 
     def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
-        text = leaky(self.to_text(self.standardized(sentence_embeddings)))
+        text = self.activate(self.to_text(self.standardized(sentence_embeddings)))
         joined = ops.concatenate([ops.cast(latents, text.dtype), text], axis=-1)
-        style = leaky(self.to_style(joined))
+        style = self.activate(self.to_style(joined))
         maps = [ops.reshape(self.to_features(joined), (-1, 4, 4, self.widths[0]))]
         for block in self.blocks:
             features = block(maps[-1], style)
@@ -94,13 +98,13 @@ class CompactGenerator(Generator):
 
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         features = self.features(latents, sentence_embeddings, training=training)[-1]
-        features = self.full_size(self.upsample(leaky(features)))
-        images = self.to_image(leaky(features))
+        features = self.full_size(self.upsample(self.activate(features)))
+        images = self.to_image(self.activate(features))
         return ops.tanh(ops.cast(images, "float32"))
 
     def get_config(self) -> dict[str, Any]:
-        config = {"text_width": self.text_width, "widths": self.widths, "attention_at": self.attention_at}
-        return {**super().get_config(), **config}
+        names = ("text_width", "widths", "attention_at", "activation")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -121,6 +125,8 @@ class CompactDiscriminator(ProjectionDiscriminator):
         head_width: Channels of the last convolution.
         attention_at: Resolution in pixels at which self-attention is inserted, at most half of `image_size`; none by
             default.
+        activation: A name in `keras_t2i.networks.ACTIVATIONS`.
+        depth: Convolutions in each block beside the one that halves the resolution.
 
     Call arguments:
         images: Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
@@ -140,6 +146,8 @@ class CompactDiscriminator(ProjectionDiscriminator):
         widths: Sequence[int] | None = None,
         head_width: int = 192,
         attention_at: int | None = None,
+        activation: str = "leaky",
+        depth: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), **kwargs)
@@ -149,8 +157,12 @@ class CompactDiscriminator(ProjectionDiscriminator):
         self.attention_at = attention_size(attention_at, image_size)
         if len(self.widths) != num_scales:
             raise ValueError(f"Images of {image_size} pixels need {num_scales} `widths`; got {self.widths}.")
+        self.activation, self.depth = activation, check_depth(depth)
+        self.activate = ACTIVATIONS[activation]
         self.stem = _conv(self.widths[0], 4, strides=2, name="stem")
-        self.blocks = [DownBlock(filters, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])]
+        self.blocks = [
+            DownBlock(filters, activation, depth, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])
+        ]
         self.attention = SelfAttention(name="attention") if self.attention_at else None
         self.head = _conv(head_width, name="head")
         self.flatten = layers.Flatten()
@@ -171,7 +183,7 @@ class CompactDiscriminator(ProjectionDiscriminator):
 
     def summary(self, maps: list[Any]) -> Any:
         """The features that are judged, from `maps`, shape `(B, 16 * head_width)`."""
-        return self.flatten(leaky(self.head(leaky(maps[-1]))))
+        return self.flatten(self.activate(self.head(self.activate(maps[-1]))))
 
     def _attended(self, features: Any) -> Any:
         if self.attention is None or features.shape[1] != self.attention_at:
@@ -182,19 +194,16 @@ class CompactDiscriminator(ProjectionDiscriminator):
         return self.to_realness(features)[:, 0], features
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "widths": self.widths,
-            "head_width": self.head_width,
-            "attention_at": self.attention_at,
-        }
+        names = ("widths", "head_width", "attention_at", "activation", "depth")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 class UpBlock(Block):
     """Doubles the resolution: a modulated residual pair of convolutions beside a 1x1 shortcut."""
 
-    def __init__(self, filters: int, **kwargs: Any) -> None:
+    def __init__(self, filters: int, activation: str = "leaky", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.activate = ACTIVATIONS[activation]
         self.modulation_in = Modulation()
         self.conv_in = _conv(filters)
         self.modulation_out = Modulation()
@@ -203,23 +212,27 @@ class UpBlock(Block):
         self.upsample = layers.UpSampling2D(2, interpolation="nearest")
 
     def call(self, features: Any, style: Any) -> Any:
-        residual = self.conv_in(self.upsample(leaky(self.modulation_in(features, style))))
-        residual = self.conv_out(leaky(self.modulation_out(residual, style)))
+        residual = self.conv_in(self.upsample(self.activate(self.modulation_in(features, style))))
+        residual = self.conv_out(self.activate(self.modulation_out(residual, style)))
         return self.upsample(self.shortcut(features)) + residual
 
 
 class DownBlock(Block):
-    """Halves the resolution: a residual pair of convolutions beside average pooling and a 1x1 shortcut."""
+    """Halves the resolution: residual convolutions beside average pooling and a 1x1 shortcut."""
 
-    def __init__(self, filters: int, **kwargs: Any) -> None:
+    def __init__(self, filters: int, activation: str = "leaky", depth: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.activate = ACTIVATIONS[activation]
         self.conv_in = _conv(filters, 4, strides=2)
+        self.convs = [_conv(filters) for _ in range(depth - 1)]
         self.conv_out = _conv(filters, scale=0.5)
         self.shortcut = _conv(filters, 1, scale=1.0, use_bias=False)
         self.pool = layers.AveragePooling2D(2)
 
     def call(self, features: Any) -> Any:
-        residual = self.conv_out(leaky(self.conv_in(leaky(features))))
+        residual = self.conv_in(self.activate(features))
+        for conv in (*self.convs, self.conv_out):
+            residual = conv(self.activate(residual))
         return self.shortcut(self.pool(features)) + residual
 
 

@@ -8,10 +8,15 @@ from typing import Any
 
 from keras_t2i.core.tables import Table
 
-__all__ = ["FAMILIES", "SIZES", "Family"]
+__all__ = ["ACTIVATIONS", "FAMILIES", "SIZES", "Family"]
 
 SIZES: Mapping[str, int] = {"small": 1, "base": 2, "large": 4}
 """How many times the channels of the smallest: weights and multiply-adds grow with the square."""
+
+ACTIVATIONS: Table[Callable[[Any], Any]] = Table(
+    "activation", {name: f"keras_t2i.networks.blocks:{name}" for name in ("leaky", "relu", "silu", "gelu")}
+)
+"""What layers put their sums through. One of your own is a function of a tensor, in `keras.ops`."""
 
 Settings = tuple[dict[str, Any], dict[str, Any]]
 """Keyword arguments of a generator and of a discriminator."""
@@ -49,20 +54,38 @@ class Family:
     tiny: Callable[[int], Settings]
     wider: Callable[[int, int], Settings] | None = None
 
-    def sized(self, size: str, image_size: int) -> Settings:
-        """Settings of generator and discriminator for one of the `SIZES`.
+    def settings(
+        self, image_size: int, size: str = "small", activation: str | None = None, depth: int | None = None
+    ) -> Settings:
+        """Settings of generator and discriminator.
+
+        Args:
+            image_size: Height and width in pixels.
+            size: One of the `SIZES`.
+            activation: One of the `ACTIVATIONS`, for both; `None` for the family's.
+            depth: Convolutions a scale of the discriminator; `None` for the family's.
 
         Raises:
-            ValueError: if there is no such size, or the family has one only.
+            ValueError: if there is no such size or activation, or the family has no other than its own.
         """
         if size not in SIZES:
             raise ValueError(f"Unknown size {size!r}. Expected one of: {', '.join(SIZES)}.")
-        if SIZES[size] == 1:
+        asked = {"size": None if SIZES[size] == 1 else size, "activation": activation, "discriminator depth": depth}
+        asked = {what: value for what, value in asked.items() if value is not None}
+        if not asked:
             return {}, {}
         if self.wider is None:
-            having = ", ".join(name for name, family in FAMILIES.items() if family.wider is not None)
-            raise ValueError(f"{self.label} has one size, and not {size!r}. Families that have it: {having}.")
-        return self.wider(image_size, SIZES[size])
+            (what, value), having = next(iter(asked.items())), [name for name, f in FAMILIES.items() if f.wider]
+            raise ValueError(
+                f"{self.label} has one {what}, not {value!r}. Families with a choice: {', '.join(having)}."
+            )
+        of_generator, of_discriminator = ({}, {}) if SIZES[size] == 1 else self.wider(image_size, SIZES[size])
+        if activation is not None:
+            ACTIVATIONS[activation]  # Raises where it is unknown.
+            of_generator["activation"] = of_discriminator["activation"] = activation
+        if depth is not None:
+            of_discriminator["depth"] = depth
+        return of_generator, of_discriminator
 
 
 FAMILIES: Table[Family] = Table(

@@ -10,10 +10,10 @@ import numpy as np
 from keras import layers, ops
 
 from keras_t2i.core.pixels import resize
-from keras_t2i.networks.base import check_image_size
-from keras_t2i.networks.blocks import Block, leaky
+from keras_t2i.networks.base import check_depth, check_image_size
+from keras_t2i.networks.blocks import Block
 from keras_t2i.networks.compact import CompactGenerator, wider_generator
-from keras_t2i.networks.families import Family
+from keras_t2i.networks.families import ACTIVATIONS, Family
 from keras_t2i.networks.mobilenet_v2 import build_mobilenet_v2
 from keras_t2i.networks.projection import ProjectionDiscriminator
 from keras_t2i.networks.spectral import SpectralConv2D
@@ -47,6 +47,8 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         widths: Channels at strides 4, 8, 16 and 32 after mixing.
         head_width: Channels of the heads.
         match_dim: Length of image and caption in the common space.
+        activation: A name in `keras_t2i.networks.ACTIVATIONS`, of the heads.
+        depth: Convolutions of each head at its last resolution.
 
     Call arguments:
         images: Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
@@ -66,6 +68,8 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         widths: Sequence[int] = (32, 48, 64, 128),
         head_width: int = 64,
         match_dim: int = 128,
+        activation: str = "leaky",
+        depth: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), **kwargs)
@@ -77,6 +81,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         self.input_size = input_size
         self.widths = tuple(widths)
         self.head_width = head_width
+        self.activation, self.depth = activation, check_depth(depth)
         whole = build_mobilenet_v2(None, input_size)
         self.backbone = keras.Model(whole.input, [whole.output[name] for name in _TAPS], name="backbone")
         fixed: dict[str, Any] = {"kernel_size": 1, "use_bias": False, "dtype": "float32"}
@@ -89,7 +94,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
             for i, width in enumerate(widths[:-1])
         ]
         sizes = [input_size // stride for stride in (4, 8, 16, 32)]
-        self.heads = [Head(head_width, size, name=f"head_{i}") for i, size in enumerate(sizes)]
+        self.heads = [Head(head_width, size, activation, depth, name=f"head_{i}") for i, size in enumerate(sizes)]
         self._project_to(match_dim)
         self._freeze()
 
@@ -147,26 +152,27 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         return realness, maps
 
     def get_config(self) -> dict[str, Any]:
-        names = ("input_size", "widths", "head_width")
+        names = ("input_size", "widths", "head_width", "activation", "depth")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 class Head(Block):
     """The trained part at one scale: convolutions down to 4x4 or less, and at each position how real it looks."""
 
-    def __init__(self, width: int, size: int, **kwargs: Any) -> None:
+    def __init__(self, width: int, size: int, activation: str = "leaky", depth: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.activate = ACTIVATIONS[activation]
         self.downs: list[SpectralConv2D] = []
         while size > 4:
             self.downs.append(SpectralConv2D(width, 4, strides=2, padding="same", name=f"down_{len(self.downs)}"))
             size = -(-size // 2)
         self.last = SpectralConv2D(width, 3, padding="same", name="last")
+        self.more = [SpectralConv2D(width, 3, padding="same", name=f"more_{i}") for i in range(depth - 1)]
         self.to_realness = SpectralConv2D(1, 1, name="realness")
 
     def call(self, maps: Any, training: bool | None = None) -> tuple[Any, Any]:
-        for down in self.downs:
-            maps = leaky(down(maps, training=training))
-        maps = leaky(self.last(maps, training=training))
+        for conv in (*self.downs, self.last, *self.more):
+            maps = self.activate(conv(maps, training=training))
         return self.to_realness(maps, training=training), maps
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from keras_t2i.core import specs
 from keras_t2i.core.tables import Table
 from keras_t2i.data.names import RENDERED, TFDS
-from keras_t2i.networks.families import FAMILIES
+from keras_t2i.networks.families import ACTIVATIONS, FAMILIES
 from keras_t2i.objectives import LOSSES, PENALTIES
 from keras_t2i.presets.names import is_name
 from keras_t2i.transfer.strategies import STRATEGIES
@@ -83,6 +83,23 @@ class RunConfig:
         "multiply-adds; or **large**, with sixteen times, for a GPU.",
         panel="Model",
         commands=("train", "compare"),
+        varies=True,
+    )
+    activation: str | None = _option(
+        None,
+        "Activation of the networks of compact and projected: {names}. Default: leaky.",
+        panel="Model",
+        commands=("train", "compare"),
+        table=ACTIVATIONS,
+        varies=True,
+    )
+    discriminator_depth: int | None = _option(
+        None,
+        "Convolutions a scale of the discriminator of compact and projected, beside the one that halves the "
+        "resolution. Default: 1.",
+        panel="Model",
+        commands=("train", "compare"),
+        limits=(1, 8),
         varies=True,
     )
     image_size: int = _option(

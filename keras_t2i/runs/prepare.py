@@ -109,7 +109,8 @@ def dataset(config: RunConfig) -> CaptionedImages:
 def build(config: RunConfig) -> TextToImageGAN:
     """A new model, compiled with its family's recipe."""
     encoder = TextEncoder.from_preset(config.text_encoder)
-    model = build_gan(config.family, encoder, config.image_size, size=config.size, **_recipe(config))
+    form = {name: getattr(config, name) for name in ("image_size", "size", "activation", "discriminator_depth")}
+    model = build_gan(config.family, encoder, **form, **_recipe(config))
     needs_weights = getattr(model.discriminator, "initialize_backbone", None)
     if needs_weights is not None and config.start_from is None:
         needs_weights(ImageFeatures.from_preset(config.frozen_features or "mobilenet_v2").network.get_weights())
