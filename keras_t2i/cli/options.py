@@ -28,9 +28,13 @@ Model = Annotated[
 Output = Annotated[Path, typer.Option("--output", "-o", help="Directory to write to.")]
 RunOutput = Annotated[Path, typer.Option("--output", "-o", help="The run directory; a run in it is resumed.")]
 Minutes = Annotated[
-    float | None, typer.Option(min=0.01, help="Minutes to train, over all starts. Default: 15, without --epochs.")
+    float | None,
+    typer.Option(min=0.01, help="Minutes to train, over all starts. Default: 15, where nothing else ends it."),
 ]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs to train, over all starts.")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Steps to train, over all starts: as much on a slow machine as on a fast one.")
+]
 TensorBoard = Annotated[
     bool,
     typer.Option("--tensorboard", help="Log losses and image grids for TensorBoard too.", rich_help_panel="Training"),

@@ -40,8 +40,8 @@ def power_spectrum(images: np.ndarray) -> np.ndarray:
         images: Of any range, shape `(N, H, W, 3)`, at least 16 pixels high and wide.
 
     Returns:
-        Power, float64, shape `(len(BANDS), len(DIRECTIONS))`, in squared levels: of noise with a standard deviation of s
-        that is s^2 everywhere.
+        Power, float64, shape `(len(BANDS), len(DIRECTIONS))`, in squared levels: noise of standard deviation s has
+        s^2 everywhere.
 
     Raises:
         ValueError: if there are no images, or they are smaller.

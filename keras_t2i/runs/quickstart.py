@@ -1,4 +1,4 @@
-"""The whole story in one go: fine-tune a trained model on other images, beside one from scratch, and ship it."""
+"""The whole story in one go: draw, fine-tune a trained model on other images, beside one from scratch, and ship it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ __all__ = ["quickstart"]
 
 _SOURCE = "shapes_64"
 _DATA = "faces:300"
+_FIRST_CAPTIONS = (
+    "a large red star on a white background",
+    "small green ring, top left, black background",
+    "a blue heart in the middle of a yellow picture",
+)
 _CAPTIONS = (
     "a laughing green face with spiky red hair and sunglasses on a purple background",
     "a sad blue face with long blond hair and round glasses on an orange background",
@@ -34,18 +39,18 @@ _ROWS = 8
 
 def quickstart(
     output: Path,
-    minutes: float,
+    steps: int,
     say: Callable[[str], None],
     verbose: int | str = "auto",
     source: str = _SOURCE,
 ) -> dict[str, Any]:
-    """Trains a model of shapes on cartoon faces, offline, and leaves what a user would want to look at in `output`.
+    """Draws with a model of shapes, trains it on cartoon faces, offline, and leaves what one wants to see in `output`.
 
     Beside it, as long and on the same images, the same networks start from nothing: the difference is the transfer.
 
     Args:
         output: Directory to write to. Where a quickstart was stopped there, it goes on.
-        minutes: Minutes of training, of each of the two.
+        steps: Training steps, of each of the two: the same result on a slow machine as on a fast one, only later.
         say: Told what is going on, some lines at a time.
         verbose: As in `fit`.
         source: The preset to start from.
@@ -55,29 +60,33 @@ def quickstart(
     """
     finetuned, scratch, drawn = output / "finetuned", output / "scratch", output / "images"
     output.mkdir(parents=True, exist_ok=True)  # A place that cannot be written is better known at once.
-    say(f"1/5  Fine-tuning {source} on 300 captioned faces for {minutes:g} minutes. Watch {finetuned / 'grids'}.")
-    runs.finetune(source, _DATA, finetuned, minutes=minutes, verbose=verbose)
+    say(f"1/6  Drawing with {source}, as it is in the package: {_FIRST_CAPTIONS[0]!r} and two others.")
+    first = generate(source, _FIRST_CAPTIONS, output / "first")["grid"]
+    say(f"     Look at {first}.")
 
-    say(f"2/5  The same networks on the same faces from scratch, as long. Watch {scratch / 'grids'}.")
+    say(f"2/6  Fine-tuning it on 300 captioned faces for {steps} steps. Watch {finetuned / 'grids'}.")
+    runs.finetune(source, _DATA, finetuned, steps=steps, verbose=verbose)
+
+    say(f"3/6  The same networks on the same faces from scratch, as many steps. Watch {scratch / 'grids'}.")
     same = replace(runs.RunConfig.read(finetuned), start_from=None, strategy=None)
-    runs.train(same, scratch, minutes=minutes, verbose=verbose)
+    runs.train(same, scratch, steps=steps, verbose=verbose)
 
-    say("3/5  Judging both by a classifier of real faces, on captions that neither has seen.")
+    say("4/6  Judging both by a classifier of real faces, on captions that neither has seen.")
     # One image a caption, and no judge of captions, which would have to be trained: these numbers say enough.
     result = {run.name: _with_mean(runs.evaluate(run, num_images=1, judge="none")) for run in (finetuned, scratch)}
     picture = _side_by_side(finetuned, scratch, output / "comparison.png")
 
-    say("4/5  Drawing captions of your own, and exporting to a SavedModel and to LiteRT.")
+    say("5/6  Drawing captions of your own, and exporting to a SavedModel and to LiteRT.")
     grid = generate(finetuned, _CAPTIONS, drawn)["grid"]
     gan = TextToImageGAN.from_preset(finetuned)
     gan.export(output / "serving", format="serving")
     gan.export(output / "litert", format="litert", precision="int8", captions=_CAPTIONS)
 
-    say("5/5  Running the exported LiteRT generator once.")
+    say("6/6  Running the exported LiteRT generator once.")
     milliseconds = _draw_with_litert(output / "litert", _CAPTIONS[0], drawn / "litert.png")
     say(
         f"""
-On {result["scratch"]["num_captions"]} captions of faces never trained on, after {minutes:g} minutes and 300 images:
+On {result["scratch"]["num_captions"]} captions of faces never trained on, after {steps} steps on 300 images:
 
   {"":14}{"an attribute right":>20}{"all six right":>16}{"kernel distance":>18}
   {_row("fine-tuned", result["finetuned"])}
@@ -85,6 +94,7 @@ On {result["scratch"]["num_captions"]} captions of faces never trained on, after
 
 One image by LiteRT, from caption to pixels on one thread: {milliseconds:.1f} ms.
 
+  at the start         {first}
   both beside real     {picture}
   how it learned       {finetuned / "grids"}
   your captions        {grid}
@@ -96,7 +106,13 @@ Next:
   keras-t2i presets      # what else there is to start from
   keras-t2i data check MY_IMAGES && keras-t2i finetune {source} MY_IMAGES --output my_run"""
     )
-    places = {"comparison": picture, "grid": grid, "serving": output / "serving", "litert": output / "litert"}
+    places = {
+        "first": first,
+        "comparison": picture,
+        "grid": grid,
+        "serving": output / "serving",
+        "litert": output / "litert",
+    }
     return {**result, "litert_milliseconds": round(milliseconds, 2), **{name: str(at) for name, at in places.items()}}
 
 

@@ -22,6 +22,7 @@ def train(
     *,
     minutes: float | None = None,
     epochs: int | None = None,
+    steps: int | None = None,
     tensorboard: bool = False,
     verbose: int | str = "auto",
 ) -> dict[str, Any]:
@@ -51,6 +52,7 @@ def train(
         run_dir,
         epochs=epochs,
         minutes=minutes,
+        steps=steps,
         config=_kept(prepared.config, run_dir),
         tensorboard=tensorboard,
         verbose=verbose,
@@ -87,6 +89,7 @@ def finetune(
     *,
     minutes: float | None = None,
     epochs: int | None = None,
+    steps: int | None = None,
     tensorboard: bool = False,
     verbose: int | str = "auto",
     **options: Any,
@@ -100,6 +103,7 @@ def finetune(
         strategy: What is trained, and how: see `keras_t2i.transfer.strategies.parse`.
         minutes: Minutes to train, over all starts.
         epochs: Epochs to train, likewise.
+        steps: Steps to train, likewise.
         tensorboard: As for `train`.
         verbose: As for `train`.
         **options: Further fields of `RunConfig`.
@@ -114,4 +118,4 @@ def finetune(
     from keras_t2i.runs.prepare import finetuning
 
     config = finetuning(start_from, data, strategy, **options)
-    return train(config, run_dir, minutes=minutes, epochs=epochs, tensorboard=tensorboard, verbose=verbose)
+    return train(config, run_dir, minutes=minutes, epochs=epochs, steps=steps, tensorboard=tensorboard, verbose=verbose)

@@ -19,7 +19,7 @@ from keras_t2i.core.files import write_file
 from keras_t2i.training.checkpoint import Checkpoints, TrainingState
 
 __all__ = [
-    "ClockedProgressBar",
+    "BudgetProgressBar",
     "EpochLog",
     "EveryEpochs",
     "Progress",
@@ -72,19 +72,23 @@ class Progress(keras.callbacks.Callback):
         self._clock = now
 
 
-class ClockedProgressBar(keras.callbacks.ProgbarLogger):
-    """Keras' progress bar for training that the clock will end: it names the minute, not a number of epochs.
+class BudgetProgressBar(keras.callbacks.ProgbarLogger):
+    """Keras' progress bar for training that a number of minutes or steps will end: it names how much is done of that.
 
     Args:
-        minutes: The whole budget.
         state: The counters that `Progress` advances.
         verbose: As in `fit`, which gets 0 instead.
+        minutes: The whole budget.
+        steps: The whole budget, instead of `minutes`; what is left of it is told in minutes too.
     """
 
-    def __init__(self, minutes: float, state: TrainingState, verbose: int | str) -> None:
+    def __init__(
+        self, state: TrainingState, verbose: int | str, minutes: float | None = None, steps: int | None = None
+    ) -> None:
         super().__init__()
-        self.minutes = minutes
         self.state = state
+        self.minutes = minutes
+        self.steps = steps
         self._shown = verbose
 
     def set_params(self, params: dict[str, Any]) -> None:
@@ -93,7 +97,14 @@ class ClockedProgressBar(keras.callbacks.ProgbarLogger):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
         if self.verbose:
-            print(f"Epoch {epoch + 1}, minute {self.state.seconds / 60:.1f} of {self.minutes:g}", flush=True)
+            print(f"Epoch {epoch + 1}, {self._done()}", flush=True)
+
+    def _done(self) -> str:
+        step, minutes = self.state.step, self.state.seconds / 60
+        if self.steps is None:
+            return f"minute {minutes:.1f} of {self.minutes:g}"
+        left = f", {minutes * (self.steps - step) / step:.1f} minutes left" if step else ""
+        return f"step {step} of {self.steps}{left}"
 
 
 class _Budget(keras.callbacks.Callback):

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from keras_t2i.core.files import write_file
 from keras_t2i.models import TextToImage
 from keras_t2i.training.callbacks import (
-    ClockedProgressBar,
+    BudgetProgressBar,
     EpochLog,
     EveryEpochs,
     Progress,
@@ -114,7 +114,8 @@ def train(
             return state
         if state.step:
             _say(f"Continuing {run_dir}: {_progress(state)}.")
-        report_every = 1 if epochs is not None else -(-_REPORT_STEPS // epoch_steps)
+        counts_epochs = epochs is not None
+        report_every = 1 if counts_epochs else -(-_REPORT_STEPS // epoch_steps)
         if epochs is None:
             epochs = _ENDLESS if steps is None else -(-steps // epoch_steps)
         for callback in (each for each in callbacks if hasattr(each, "state")):
@@ -128,8 +129,8 @@ def train(
             *_reports(run_dir, dataset, state, report_every, tensorboard),
             SaveCheckpoints(checkpoints, state, epoch_steps, checkpoint_minutes, checkpoint_steps),
         ]
-        if epochs == _ENDLESS and minutes is not None:
-            everything.insert(0, ClockedProgressBar(minutes, state, verbose))
+        if not counts_epochs:
+            everything.insert(0, BudgetProgressBar(state, verbose, minutes, steps))
             verbose = 0
         try:
             _fit(gan, dataset, state, epoch_steps, epochs, everything, validation_freq=report_every, verbose=verbose)

@@ -17,18 +17,18 @@ from keras_t2i.data import FACE_ATTRIBUTES
 
 pytestmark = pytest.mark.usefixtures("eager_training")
 
-MINUTES = 0.01  # A few steps of each.
+STEPS = 3
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
     """A quickstart that was stopped after its first run, and started again as users start it, in its own process."""
     place = tmp_path_factory.mktemp("quickstart")
-    command = [sys.executable, "-m", "keras_t2i", "quickstart", "--output", "quick", "--minutes", str(MINUTES)]
+    command = [sys.executable, "-m", "keras_t2i", "quickstart", "--output", "quick", "--steps", str(STEPS)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
         patch.setenv("COLUMNS", "80")
-        runs.finetune("shapes_64", "faces:300", place / "quick" / "finetuned", minutes=MINUTES, verbose=0)
+        runs.finetune("shapes_64", "faces:300", place / "quick" / "finetuned", steps=STEPS, verbose=0)
         result = subprocess.run(command, cwd=place, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return place, json.loads(result.stdout), result.stderr
@@ -53,10 +53,14 @@ def test_it_measures_both_and_leaves_everything(told: tuple[Path, dict[str, Any]
     drawn, by_litert = (pixels(quick / "images" / name) for name in ("00-00.png", "litert.png"))
     assert 10 * np.log10(255**2 / np.mean((drawn - by_litert) ** 2)) > 25  # The bundle is quantized.
     assert pixels(place / values["comparison"]).shape[0] > 8 * 96
-    steps = [
-        story.index(part) for part in ("1/5", "2/5", "3/5", "4/5", "5/5", "Next:", "keras-t2i generate quick/finetuned")
-    ]
+    assert pixels(place / values["first"]).shape[0] > 3 * 96
+    parts = [*(f"{number}/6" for number in range(1, 7)), "Next:", "keras-t2i generate quick/finetuned"]
+    steps = [story.index(part) for part in parts]
     assert steps == sorted(steps)
+    for name in ("finetuned", "scratch"):
+        *_, last = (quick / name / "log.csv").read_text().splitlines()
+        assert last.split(",")[1] == str(STEPS)
+    assert f"Epoch 1, step 0 of {STEPS}" in story
     assert "fine-tuned" in story
     assert "from scratch" in story
     assert "\r" not in story
