@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import layers, ops
 
-__all__ = ["Block", "gelu", "leaky", "relu", "silu", "tile_text", "upsample"]
+__all__ = ["Block", "gelu", "leaky", "relu", "silu", "tile_text", "unit_rms", "upsample"]
 
 
 class Block(layers.Layer):
@@ -34,6 +34,15 @@ def silu(features: Any) -> Any:
 def gelu(features: Any) -> Any:
     """Gaussian error linear unit, by the hyperbolic tangent: mobile converters have no error function."""
     return ops.gelu(features, approximate=True)
+
+
+def unit_rms(features: Any) -> Any:
+    """Features, shape `(B, H, W, C)`, brought to a root mean square of 1 over the channels of each position.
+
+    Reference:
+        Pixel normalization in Progressive Growing of GANs (Karras et al., 2018), arXiv:1710.10196.
+    """
+    return features * ops.rsqrt(ops.mean(ops.square(features), axis=-1, keepdims=True) + 1e-6)
 
 
 def upsample(features: Any) -> Any:

@@ -10,7 +10,7 @@ from keras import layers, ops
 
 from keras_t2i.networks.attention import SelfAttention, attention_size
 from keras_t2i.networks.base import Generator, check_depth, check_image_size
-from keras_t2i.networks.blocks import Block
+from keras_t2i.networks.blocks import Block, unit_rms
 from keras_t2i.networks.families import ACTIVATIONS, Family
 from keras_t2i.networks.projection import ProjectionDiscriminator
 
@@ -44,6 +44,10 @@ class CompactGenerator(Generator):
         attention_at: Resolution in pixels at which self-attention is inserted, at most half of `image_size`; none by
             default.
         activation: A name in `keras_t2i.networks.ACTIVATIONS`.
+        normalized: Whether features are brought to a root mean square of 1 at each position before they are modulated.
+            Without it, images run into black or white in the first minutes, where a discriminator is strong, and may
+            stay there.
+        interpolation: `"bilinear"` or `"nearest"`: how maps grow. The second leaves a mosaic where it is not unlearned.
 
     Call arguments:
         latents: Standard normal noise, float32, shape `(B, Z)`.
@@ -64,6 +68,8 @@ class CompactGenerator(Generator):
         widths: Sequence[int] | None = None,
         attention_at: int | None = None,
         activation: str = "leaky",
+        normalized: bool = True,
+        interpolation: str = "bilinear",
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), latent_dim, **kwargs)
@@ -75,12 +81,15 @@ class CompactGenerator(Generator):
             raise ValueError(f"Images of {image_size} pixels need {num_scales} `widths`; got {self.widths}.")
         self.activation = activation
         self.activate = ACTIVATIONS[activation]
+        self.normalized, self.interpolation = normalized, interpolation
+        self.normalize = unit_rms if normalized else _as_it_is
         self.to_text = layers.Dense(text_width, name="text")
         self.to_style = layers.Dense(text_width, name="style")
         self.to_features = layers.Dense(16 * self.widths[0], name="features")
-        self.blocks = [UpBlock(filters, activation, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])]
+        form = (activation, normalized, interpolation)
+        self.blocks = [UpBlock(filters, *form, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])]
         self.attention = SelfAttention(name="attention") if self.attention_at else None
-        self.upsample = layers.UpSampling2D(2, interpolation="nearest")
+        self.upsample = layers.UpSampling2D(2, interpolation=interpolation)
         self.full_size = _conv(max(1, self.widths[-1] // 2), name="full_size")
         self.to_image = _conv(3, scale=1.0, name="to_image")
 
@@ -98,13 +107,18 @@ class CompactGenerator(Generator):
 
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         features = self.features(latents, sentence_embeddings, training=training)[-1]
-        features = self.full_size(self.upsample(self.activate(features)))
-        images = self.to_image(self.activate(features))
+        features = self.full_size(self.upsample(self.activate(self.normalize(features))))
+        images = self.to_image(self.activate(self.normalize(features)))
         return ops.tanh(ops.cast(images, "float32"))
 
     def get_config(self) -> dict[str, Any]:
-        names = ("text_width", "widths", "attention_at", "activation")
+        names = ("text_width", "widths", "attention_at", "activation", "normalized", "interpolation")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> CompactGenerator:
+        """As Keras' own; what was saved before there was a choice has neither."""
+        return super().from_config({"normalized": False, "interpolation": "nearest", **config})
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -201,19 +215,28 @@ class CompactDiscriminator(ProjectionDiscriminator):
 class UpBlock(Block):
     """Doubles the resolution: a modulated residual pair of convolutions beside a 1x1 shortcut."""
 
-    def __init__(self, filters: int, activation: str = "leaky", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        filters: int,
+        activation: str = "leaky",
+        normalized: bool = True,
+        interpolation: str = "bilinear",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.activate = ACTIVATIONS[activation]
+        self.normalize = unit_rms if normalized else _as_it_is
         self.modulation_in = Modulation()
         self.conv_in = _conv(filters)
         self.modulation_out = Modulation()
         self.conv_out = _conv(filters, scale=0.02)
         self.shortcut = _conv(filters, 1, scale=1.0, use_bias=False)
-        self.upsample = layers.UpSampling2D(2, interpolation="nearest")
+        self.upsample = layers.UpSampling2D(2, interpolation=interpolation)
 
     def call(self, features: Any, style: Any) -> Any:
-        residual = self.conv_in(self.upsample(self.activate(self.modulation_in(features, style))))
-        residual = self.conv_out(self.activate(self.modulation_out(residual, style)))
+        modulated = self.modulation_in(self.normalize(features), style)
+        residual = self.conv_in(self.upsample(self.activate(modulated)))
+        residual = self.conv_out(self.activate(self.modulation_out(self.normalize(residual), style)))
         return self.upsample(self.shortcut(features)) + residual
 
 
@@ -247,6 +270,10 @@ class Modulation(layers.Layer):
     def call(self, features: Any, style: Any) -> Any:
         scale, shift = ops.split(self.to_affine(style)[:, None, None, :], 2, axis=-1)
         return features * (1.0 + scale) + shift
+
+
+def _as_it_is(features: Any) -> Any:
+    return features
 
 
 def _conv(filters: int, size: int = 3, strides: int = 1, scale: float = 2.0, **kwargs: Any) -> layers.Conv2D:

@@ -26,7 +26,7 @@ _DATA = "faces:300"
 _FIRST_CAPTIONS = (
     "a large red star on a white background",
     "small green ring, top left, black background",
-    "a blue heart in the middle of a yellow picture",
+    "a big pink heart at the bottom right on a gray background",
 )
 _CAPTIONS = (
     "a laughing green face with spiky red hair and sunglasses on a purple background",
@@ -61,7 +61,7 @@ def quickstart(
     finetuned, scratch, drawn = output / "finetuned", output / "scratch", output / "images"
     output.mkdir(parents=True, exist_ok=True)  # A place that cannot be written is better known at once.
     say(f"1/6  Drawing with {source}, as it is in the package: {_FIRST_CAPTIONS[0]!r} and two others.")
-    first = generate(source, _FIRST_CAPTIONS, output / "first")["grid"]
+    first = generate(Path(source), _FIRST_CAPTIONS, output / "first")["grid"]
     say(f"     Look at {first}.")
 
     say(f"2/6  Fine-tuning it on 300 captioned faces for {steps} steps. Watch {finetuned / 'grids'}.")
