@@ -135,13 +135,14 @@ def initialize(gan: Whole, name: str | os.PathLike[str]) -> None:
     directory = names.verified(name)
     config = names.read_config(directory)
     for part, network in _trained(gan).items():
-        theirs, ours = config[part], json.loads(json.dumps(keras.saving.serialize_keras_object(network)))
-        form = [(each["class_name"], {**each["config"], "name": None}) for each in (theirs, ours)]
-        if form[0] != form[1] or config["embedding_dim"] != gan.embedding_dim:
+        theirs, ours = config[part], type(network).__name__
+        same = theirs["class_name"] == ours and config["embedding_dim"] == gan.embedding_dim
+        # What is not told, because there was no choice yet, is what `from_config` takes it for.
+        if not same or _settings(type(network).from_config(dict(theirs["config"]))) != _settings(network):
             raise ValueError(
                 f"{directory} cannot be started from: its {part} is another one ({theirs['class_name']}, embeddings of "
-                f"length {config['embedding_dim']}; expected {ours['class_name']}, {gan.embedding_dim}, and the same "
-                "settings). Choose the same family, image size and text encoder."
+                f"length {config['embedding_dim']}; expected {ours}, {gan.embedding_dim}, and the same settings). "
+                "Choose the same family, image size and text encoder."
             )
     for name_, part_ in gan.parts().items():
         part_.network.load_weights(store.weights_file(directory, name_))
@@ -155,6 +156,10 @@ def encoder_name(name: str | os.PathLike[str]) -> str:
     if packaged := names.read_config(directory).get("text_encoder"):
         return str(packaged)
     return NO_CAPTIONS if (directory / _TEXT_ENCODER / MARKER).is_file() else str(name)
+
+
+def _settings(network: Any) -> dict[str, Any]:
+    return {**json.loads(json.dumps(network.get_config())), "name": None}
 
 
 def _trained(gan: Whole) -> dict[str, Any]:

@@ -24,6 +24,7 @@ def build_gan(
     size: str = "small",
     activation: str | None = None,
     discriminator_depth: int | None = None,
+    start_from: Mapping[str, Any] | None = None,
     **compile_arguments: Any,
 ) -> TextToImageGAN:
     """Builds and compiles a GAN of a family with its own recipe.
@@ -37,6 +38,8 @@ def build_gan(
         size: One of `keras_t2i.networks.SIZES`; `"small"` is what every family has.
         activation: One of `keras_t2i.networks.ACTIVATIONS`, for families that have sizes.
         discriminator_depth: Convolutions a scale of the discriminator, likewise.
+        start_from: The `config.json` of a preset whose weights the model is to get: what older models of the family
+            have otherwise than new ones is as it is there.
         **compile_arguments: Passed to `compile_gan`.
 
     Raises:
@@ -46,6 +49,9 @@ def build_gan(
     keras.utils.set_random_seed(seed)
     common = {"image_size": image_size, "vocabulary_size": getattr(text_encoder, "vocabulary_size", None)}
     of_generator, of_discriminator = recipe.settings(image_size, size, activation, discriminator_depth)
+    if start_from is not None:
+        of_generator |= _inherited(recipe.generator, start_from["generator"])
+        of_discriminator |= _inherited(recipe.discriminator, start_from["discriminator"])
     networks = recipe.generator(**common, **of_generator), recipe.discriminator(**common, **of_discriminator)
     gan = TextToImageGAN(text_encoder, *networks, embedding_dim=embedding_dim)
     compile_gan(gan, family, seed=seed, **compile_arguments)
@@ -114,6 +120,15 @@ def family_of(gan: TextToImageGAN | Mapping[str, Any]) -> str:
             f"No family has {' and '.join(about[side]['class_name'] for side in sides)}: compile it yourself."
         )
     return best
+
+
+def _inherited(build: Callable[..., Any], network: Mapping[str, Any]) -> dict[str, Any]:
+    """What a network of a family takes over from a serialised one; nothing where that is of another class."""
+    cls: Any = build.func if isinstance(build, partial) else build
+    if not getattr(cls, "inherited", ()) or network["class_name"] != cls.__name__:
+        return {}
+    theirs = cls.from_config(dict(network["config"]))
+    return {name: getattr(theirs, name) for name in cls.inherited}
 
 
 def _fit(build: Callable[..., Any], network: Mapping[str, Any]) -> float:

@@ -22,6 +22,9 @@ class Network(keras.Model):
     reads: tuple[str, ...] = ("sentence_embeddings",)
     """What it reads of a caption, by the names that text encoders give it: see `keras_t2i.text.TextEncoder`."""
 
+    inherited: tuple[str, ...] = ()
+    """Settings that a network takes over from the one it starts from: older models have others than new ones."""
+
     def __init__(self, image_size: int, vocabulary_size: int | None = None, **kwargs: Any) -> None:
         # Inputs stay as they come, for token numbers cannot be rounded; every layer casts its own.
         super().__init__(autocast=False, **kwargs)

@@ -60,6 +60,8 @@ class CompactGenerator(Generator):
         ValueError: if `image_size` is not one of those, or `widths` does not fit it.
     """
 
+    inherited = ("normalized", "interpolation")
+
     def __init__(
         self,
         image_size: int = 64,

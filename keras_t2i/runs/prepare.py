@@ -110,7 +110,8 @@ def build(config: RunConfig) -> TextToImageGAN:
     """A new model, compiled with its family's recipe."""
     encoder = TextEncoder.from_preset(config.text_encoder)
     form = {name: getattr(config, name) for name in ("image_size", "size", "activation", "discriminator_depth")}
-    model = build_gan(config.family, encoder, **form, **_recipe(config))
+    source = None if config.start_from is None else names.read_config(names.resolve(config.start_from))
+    model = build_gan(config.family, encoder, start_from=source, **form, **_recipe(config))
     needs_weights = getattr(model.discriminator, "initialize_backbone", None)
     if needs_weights is not None and config.start_from is None:
         needs_weights(ImageFeatures.from_preset(config.frozen_features or "mobilenet_v2").network.get_weights())

@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 from checks import EMBEDDING_DIM, built_networks, make_batch, tiny_gan
 
-from keras_t2i import losses
+from keras_t2i import TextToImageGAN, losses
+from keras_t2i.models import files
+from keras_t2i.networks.compact import CompactGenerator, UpBlock
+from keras_t2i.runs import RunConfig
+from keras_t2i.runs.prepare import build
 
 
 def test_match_is_the_logit_without_realness():
@@ -62,3 +66,47 @@ def test_adapting_to_a_single_caption_keeps_the_scale():
     gan = tiny_gan("compact")
     gan.adapt(np.ones((3, EMBEDDING_DIM), "float32"))
     assert float(gan.generator.text_scale) == 1.0
+
+
+def test_features_of_any_scale_draw_the_same_where_they_are_normalized():
+    text = np.random.default_rng(0).normal(size=(4, EMBEDDING_DIM)).astype("float32")
+    drawn = {}
+    for normalized in (True, False):
+        generator = CompactGenerator(image_size=32, widths=(8, 8, 8), normalized=normalized)
+        generator.build_for(EMBEDDING_DIM)
+        noise = np.random.default_rng(1).normal(size=(4, 64)).astype("float32")
+        before = np.asarray(generator(noise, text))
+        # Not through the blocks, which add to what they get: the last two layers.
+        for layer in (generator.full_size, generator.to_features):
+            layer.kernel.assign(1000 * layer.kernel)
+        drawn[normalized] = before, np.asarray(generator(noise, text))
+    assert np.abs(drawn[False][1]).mean() > 0.99  # All black, white and glaring.
+    assert np.abs(drawn[True][1]).mean() < 0.9
+    assert np.abs(drawn[True][0]).mean() < 0.9
+
+
+def test_maps_grow_without_steps_unless_told_to():
+    text, noise = np.zeros((1, EMBEDDING_DIM), "float32"), np.random.default_rng(1).normal(size=(1, 64))
+    steps = {}
+    for interpolation in ("bilinear", "nearest"):
+        block = UpBlock(6, interpolation=interpolation)
+        maps = np.random.default_rng(0).normal(size=(1, 8, 8, 6)).astype("float32")
+        grown = np.asarray(block(maps, np.concatenate([noise, text], axis=1).astype("float32")))
+        assert grown.shape == (1, 16, 16, 6)
+        across = np.abs(np.diff(grown, axis=2)).mean(axis=(0, 1, 3))
+        steps[interpolation] = across[1::2].mean() / across[::2].mean()  # Between old pixels, and within them.
+    assert steps["nearest"] > 5
+    assert steps["bilinear"] < 3
+
+
+def test_a_model_from_before_the_choice_keeps_its_form_also_where_training_starts_from_it():
+    new, started = build(RunConfig("shapes")), build(RunConfig("shapes", start_from="shapes_64"))
+    assert (new.generator.normalized, new.generator.interpolation) == (True, "bilinear")
+    assert (started.generator.normalized, started.generator.interpolation) == (False, "nearest")
+    files.initialize(started, "shapes_64")
+    packaged = TextToImageGAN.from_preset("shapes_64")
+    packaged.caption_denoiser = None  # A model that is to be trained has none.
+    caption = "a large red star on a white background"
+    np.testing.assert_array_equal(started.generate(caption, 2), packaged.generate(caption, 2))
+    with pytest.raises(ValueError, match="its generator is another one"):
+        files.initialize(new, "shapes_64")
