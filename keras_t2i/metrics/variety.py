@@ -2,90 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
-
-from keras_t2i.data import Split
+from keras_t2i.data.pairs import real_pairs
 from keras_t2i.metrics.measure import Examined, Measure
 from keras_t2i.metrics.perceptual import diversity_within_caption, perceptual_distances
 
-__all__ = ["VARIETY_WITHIN_CAPTION", "Pairs", "real_pairs"]
+__all__ = ["VARIETY_WITHIN_CAPTION"]
 
 _MAX_CAPTIONS = 256
 _LOW = 0.5
-
-
-class Pairs(NamedTuple):
-    """Pairs of real images that differ as much as two images of one caption should.
-
-    Args:
-        alike: What the images of a pair have in common.
-        captions: For each pair, the place of its caption among those asked for, shape `(P,)`.
-        images: Numbers of images of the split, shape `(P, 2)`.
-    """
-
-    alike: str
-    captions: np.ndarray
-    images: np.ndarray
-
-
-def real_pairs(
-    split: Split,
-    captions: Sequence[str],
-    labels: np.ndarray | None = None,
-    embed: Callable[[Sequence[str]], np.ndarray] | None = None,
-    seed: int = 0,
-) -> Pairs | None:
-    """Finds for captions pairs of real images that one caption could have described.
-
-    They share the caption, where at least half of the captions have two images or images are rendered anew (then one
-    number stands for two); else all their labels; else their captions are nearest, which is farther apart than one
-    caption's images are: with such pairs the variety of generated images is underestimated.
-
-    Args:
-        split: Where the images are from.
-        captions: Captions of that split.
-        labels: Attributes of each caption's image, shape `(len(captions), num_attributes)`, where `split` has some.
-        embed: Turns captions into embeddings; without it there are no nearest captions.
-        seed: Which two, where there are more.
-
-    Returns:
-        The pairs, one a caption at most, or `None` where there are none.
-    """
-    random = np.random.default_rng(seed)
-    of_caption: dict[str, list[int]] = {}
-    for number, ids in enumerate(split.caption_ids):
-        for position in ids:
-            of_caption.setdefault(split.captions[position], []).append(number)
-    sharing = [of_caption.get(caption, []) for caption in captions]
-    if split.labels is not None and (split.pixels(np.zeros(1), 1) != split.pixels(np.zeros(1), 2)).any():
-        sharing = [2 * group[:1] for group in sharing]
-    groups = {"the same caption": sharing}
-    if labels is not None and split.labels is not None:
-        groups["the same attributes"] = [np.flatnonzero((split.labels == row).all(axis=1)).tolist() for row in labels]
-    for alike, found in groups.items():
-        places = [place for place, group in enumerate(found) if len(group) > 1]
-        if places and 2 * len(places) >= len(captions):
-            images = [random.choice(found[place], 2, replace=False) for place in places]
-            return Pairs(alike, np.asarray(places), np.asarray(images))
-    return None if embed is None or len(of_caption) < 2 else _nearest(of_caption, captions, embed)
-
-
-def _nearest(of_caption: Mapping[str, list[int]], captions: Sequence[str], embed: Callable[..., np.ndarray]) -> Pairs:
-    known = list(of_caption)
-    places = np.asarray([place for place, caption in enumerate(captions) if caption in of_caption])
-    rows = np.asarray([known.index(captions[place]) for place in places])
-    embeddings = embed(known)
-    embeddings = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    likeness = embeddings[rows] @ embeddings.T
-    firsts = [of_caption[known[row]][0] for row in rows]
-    for place, (row, first) in enumerate(zip(rows, firsts, strict=True)):
-        # Another caption of the same image is no second image.
-        likeness[place, [row, *(i for i, caption in enumerate(known) if first in of_caption[caption])]] = -np.inf
-    seconds = [next(n for n in of_caption[known[row]]) for row in likeness.argmax(axis=1)]
-    return Pairs("the nearest captions", places, np.stack([firsts, seconds], axis=1))
 
 
 def _variety(examined: Examined) -> dict[str, Any]:

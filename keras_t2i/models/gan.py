@@ -15,6 +15,7 @@ from keras_t2i.networks.base import Discriminator, Generator, Network
 from keras_t2i.objectives import losses
 from keras_t2i.objectives.adversarial import AdversarialObjective
 from keras_t2i.objectives.augmentation import CaptionAugmentation
+from keras_t2i.objectives.variety import Variety, in_pairs
 
 __all__ = ["TextToImageGAN"]
 
@@ -86,6 +87,7 @@ class TextToImageGAN(TextToImage):
         augmentation: Callable[[Any], Any] | None = None,
         caption_augmentation: CaptionAugmentation | None = None,
         generator_terms: Sequence[losses.GeneratorTerm] = (),
+        variety: Variety | None = None,
         ema_decay: float = 0.995,
         metrics: Sequence[keras.metrics.Metric] = (),
         seed: int = 0,
@@ -107,6 +109,8 @@ class TextToImageGAN(TextToImage):
                 can be followed more closely than in training, or avoided: see `generate`.
             generator_terms: Further terms of the generator's loss (`losses.GeneratorTerm`), for instance
                 `keras_t2i.losses.ContentStyle`.
+            variety: What makes two images of a caption differ, where a generator is to draw more than one: then the
+                step draws every second caption twice, and the others not.
             ema_decay: Decay of the averaged generator, which is the one used for images, evaluation and export.
             metrics: What `evaluate` and `fit(validation_data=...)` report beside the losses: metrics whose
                 `update_state` takes the batch and the images generated for it, as those of `keras_t2i.metrics`.
@@ -114,8 +118,8 @@ class TextToImageGAN(TextToImage):
             **kwargs: Passed to `keras.Model.compile`, for instance `steps_per_execution` and `run_eagerly`.
 
         Raises:
-            ValueError: for an unknown loss or penalty, a `matching_weight` outside [0, 1], or augmentation of captions
-                that the networks read themselves.
+            ValueError: for an unknown loss or penalty, a `matching_weight` outside [0, 1], augmentation of captions
+                that the networks read themselves, or `variety` beside terms that want the one image of a caption.
         """
         can_match = type(self.discriminator).match is not Discriminator.match
         if contrastive_weight and not can_match:
@@ -125,6 +129,10 @@ class TextToImageGAN(TextToImage):
             )
         if caption_augmentation is not None and self.generator.text_tower is not None:
             raise ValueError("`caption_augmentation` changes sentence embeddings; these networks read token numbers.")
+        if variety is not None and any(getattr(term, "compares_with_real", False) for term in generator_terms):
+            raise ValueError(
+                "`variety` asks for several images of a caption, and a generator term for its one: drop one."
+            )
         if keras.config.dtype_policy().name == "mixed_float16":
             raise ValueError("mixed_float16 would need loss scaling for two optimizers; use mixed_bfloat16 instead.")
         compiles = self.jit_compiles(kwargs.get("jit_compile", "auto"))
@@ -137,6 +145,7 @@ class TextToImageGAN(TextToImage):
         self.caption_augmentation = caption_augmentation
         self.conditioning_dropout = caption_augmentation.dropout if caption_augmentation is not None else 0.0
         self.generator_terms = list(generator_terms)
+        self.variety = variety
         self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(6e-4, beta_1=0.0, beta_2=0.9)
         self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(6e-4, beta_1=0.0, beta_2=0.9)
         numbers = ("discriminator_loss", "generator_loss", "penalty", "caption_accuracy")
@@ -151,13 +160,18 @@ class TextToImageGAN(TextToImage):
             condition = {**condition, "sentence_embeddings": changed}
         latents = keras.random.normal((ops.shape(images)[0], *self.generator.noise_shape), seed=seed)
         network = self.generator if training else self.ema_generator
-        generated = network(latents, network.select(condition), training=training)
-        text = self.discriminator.select(condition)
-        verdict = self.objective(self.discriminator, images, generated, text, training)
+        drawn = condition
+        if training and self.variety is not None:
+            drawn = {name: in_pairs(rows) for name, rows in condition.items()}
+        generated = network(latents, network.select(drawn), training=training)
+        text, drawn_text = self.discriminator.select(condition), self.discriminator.select(drawn)
+        verdict = self.objective(self.discriminator, images, generated, text, training, drawn_text)
         if not training:
             return {}, {**verdict._asdict(), "penalty": ops.zeros(()), "generated": generated}
-        inputs = {"images": images, "latents": latents, **condition}
+        inputs = {"images": images, "latents": latents, **drawn}
         generator_loss = verdict.generator_loss + sum(term(generated, inputs) for term in self.generator_terms)
+        if self.variety is not None:
+            generator_loss += self.variety(generated)
         step = self.discriminator_optimizer.iterations
         penalty = self.objective.penalty(self.discriminator, step, images, generated, text)
         numbers = {**verdict._asdict(), "generator_loss": generator_loss, "penalty": penalty}
@@ -182,6 +196,7 @@ class TextToImageGAN(TextToImage):
             "augmentation": objective.augmentation,
             "caption_augmentation": self.caption_augmentation,
             "generator_terms": self.generator_terms,
+            "variety": self.variety,
             "ema_decay": self.ema_decay,
             "seed": self.seed,
             **self._compile_options,

@@ -56,7 +56,9 @@ class AdversarialObjective:
         self.contrastive_weight = contrastive_weight
         self.augmentation = augmentation
 
-    def __call__(self, discriminator: Any, images: Any, generated: Any, text: Any, training: bool) -> Verdict:
+    def __call__(
+        self, discriminator: Any, images: Any, generated: Any, text: Any, training: bool, generated_text: Any = None
+    ) -> Verdict:
         """Judges real and generated images with their captions, and real ones with the caption of the next image.
 
         Args:
@@ -65,14 +67,16 @@ class AdversarialObjective:
             generated: Generated ones of the same captions and shape.
             text: What the discriminator reads of the captions: a tensor, or a dictionary of tensors, `B` rows each.
             training: As in Keras; augmentation is applied where it is true.
+            generated_text: The same of the captions of the generated images, where these are others.
         """
+        drawn_text = text if generated_text is None else generated_text
         judge = discriminator.judge
         real_features = discriminator.extract(self.augmented(images, training), training=training)
         fake_features = discriminator.extract(self.augmented(generated, training), training=training)
         real_logits = judge(real_features, text, training=training)
-        fake_logits = judge(fake_features, text, training=training)
+        fake_logits = judge(fake_features, drawn_text, training=training)
         mismatched_logits = judge(real_features, _each(_next, text), training=training)
-        identity = text["sentence_embeddings"] if isinstance(text, dict) else text
+        identity = _identity(text)
         differs = ops.cast(ops.any(identity != _next(identity), axis=-1), "float32")
         share = self.matching_weight
         discriminator_loss = ops.mean(
@@ -81,10 +85,10 @@ class AdversarialObjective:
         )
         generator_loss = ops.mean(self.loss.generator(fake_logits, real_logits))
         if self.contrastive_weight:
-            same = ops.all(identity[:, None] == identity[None, :], axis=-1)
             match, weight = discriminator.match, self.contrastive_weight
-            discriminator_loss += weight * ops.mean(losses.contrastive(match(real_features, text), same))
-            generator_loss += weight * ops.mean(losses.contrastive(match(fake_features, text), same))
+            real, fake = match(real_features, text), match(fake_features, drawn_text)
+            discriminator_loss += weight * ops.mean(losses.contrastive(real, _same(text)))
+            generator_loss += weight * ops.mean(losses.contrastive(fake, _same(drawn_text)))
         preferred = ops.cast(real_logits > mismatched_logits, "float32")
         accuracy = ops.divide_no_nan(ops.sum(differs * preferred), ops.sum(differs))
         return Verdict(discriminator_loss, generator_loss, accuracy)
@@ -100,6 +104,16 @@ class AdversarialObjective:
     def augmented(self, images: Any, training: bool) -> Any:
         """Images as the discriminator sees them."""
         return self.augmentation(images) if training and self.augmentation is not None else images
+
+
+def _identity(text: Any) -> Any:
+    """What captions are told apart by."""
+    return text["sentence_embeddings"] if isinstance(text, dict) else text
+
+
+def _same(text: Any) -> Any:
+    identity = _identity(text)
+    return ops.all(identity[:, None] == identity[None, :], axis=-1)
 
 
 def _next(rows: Any) -> Any:

@@ -250,6 +250,8 @@ class Reconstruction:
         ValueError: if `weight` is negative.
     """
 
+    compares_with_real = True
+
     def __init__(self, weight: float = 20.0) -> None:
         if weight < 0:
             raise ValueError(f"`weight` must be at least 0; got {weight}.")
@@ -279,6 +281,8 @@ class ContentStyle:
     Raises:
         ValueError: if a weight is negative.
     """
+
+    compares_with_real = True
 
     def __init__(self, features: Any, content_weight: float = 1.0, style_weight: float = 1.0) -> None:
         if content_weight < 0 or style_weight < 0:

@@ -205,6 +205,14 @@ class RunConfig:
         limits=(0, None),
         varies=True,
     )
+    variety: float | None = _option(
+        None,
+        "Share of real images' variety that those of a caption are to have, or 0. Default: 1 for projected, where "
+        "images share captions, else 0.",
+        commands=("train", "compare"),
+        limits=(0, 2),
+        varies=True,
+    )
     seed: int = _option(0, "Seed of weights, order and noise.", commands=("train", "finetune"), limits=(0, 2**31 - 1))
 
     def __post_init__(self) -> None:

@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_t2i import data
 from keras_t2i.core import specs
 from keras_t2i.core.cache import cache_directory
-from keras_t2i.data import RENDERED, CaptionedImages
+from keras_t2i.core.pixels import from_bytes
+from keras_t2i.data import RENDERED, CaptionedImages, Split
 from keras_t2i.data.names import TFDS
+from keras_t2i.data.pairs import real_pairs
 from keras_t2i.image_features import ImageFeatures
 from keras_t2i.models import TextToImageGAN, build_gan, compile_gan, family_of, files
 from keras_t2i.objectives import losses
 from keras_t2i.objectives.augmentation import CaptionAugmentation, DiffAugment
+from keras_t2i.objectives.variety import Variety, layout_distance
 from keras_t2i.presets import names
 from keras_t2i.runs.config import NONE, RunConfig
 from keras_t2i.text import CachedTextEncoder, CaptionEncoder, TextEncoder
@@ -27,6 +31,8 @@ __all__ = ["Prepared", "build", "cached", "card", "dataset", "finetuning", "fitt
 
 _FEW_IMAGES = 1000
 """Below so many images, fine-tuning augments them unless told not to: the discriminator would learn them by heart."""
+_COMPARED = 512
+"""Captions of which the variety of real images is measured, at most."""
 _BATCH, _SMALL_BATCH = 32, 8
 """Images in a batch; the second of fine-tuning on few images, as `examples/benchmarks/` measured it."""
 
@@ -68,6 +74,7 @@ def prepare(config: RunConfig) -> Prepared:
     assert images.train_split.embeddings is not None  # `encode` has just set them.
     model.adapt(images.train_split.embeddings)
     if config.strategy is None:
+        model.variety = _variety(config, images.train_split)
         return Prepared(config, model, images)
     source = _source(config, encoder) if strategies.needs_source(config.strategy) else None
     embeddings = None if source is None else source.train_split.embeddings
@@ -175,6 +182,29 @@ def fitted(config: RunConfig, images: CaptionedImages) -> RunConfig:
     augment = few if config.augment is None else config.augment
     batch_size = config.batch_size or (_SMALL_BATCH if few else _BATCH)
     return replace(config, augment=augment, batch_size=batch_size)
+
+
+def _variety(config: RunConfig, split: Split) -> Variety | None:
+    """What makes images of a caption differ as real ones do: where it is asked for, or real ones share captions."""
+    share = (1.0 if config.family == "projected" else 0.0) if config.variety is None else config.variety
+    if not share or config.content_features or config.reconstruction:
+        return None
+    random = np.random.default_rng(config.seed)
+    numbers = random.permutation(split.num_images)[:_COMPARED]
+    captions = [split.captions[random.choice(split.caption_ids[number])] for number in numbers]
+    position = {caption: place for place, caption in enumerate(split.captions)}
+
+    def embed(those: Sequence[str]) -> np.ndarray:
+        assert split.embeddings is not None
+        return split.embeddings[[position[caption] for caption in those]]
+
+    labels = None if split.labels is None else split.labels[numbers]
+    pairs = real_pairs(split, captions, labels, None if config.variety is None else embed, config.seed)
+    if pairs is None:
+        return None
+    first, second = (from_bytes(split.pixels(pairs.images[:, side], side).astype(np.float32)) for side in (0, 1))
+    distance = float(np.mean(layout_distance(first, second)))
+    return Variety(share * distance) if distance > 0 else None
 
 
 def _trained_on(source: Path, about: Mapping[str, Any]) -> str | None:

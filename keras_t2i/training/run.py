@@ -18,7 +18,6 @@ from filelock import FileLock, Timeout
 from keras_t2i.core.files import write_file
 from keras_t2i.models import TextToImage
 from keras_t2i.training.callbacks import (
-    BudgetProgressBar,
     EpochLog,
     EveryEpochs,
     Progress,
@@ -30,6 +29,7 @@ from keras_t2i.training.callbacks import (
 )
 from keras_t2i.training.checkpoint import Checkpoints, TrainingState
 from keras_t2i.training.image_grid import ImageGrid
+from keras_t2i.training.progress_bar import BudgetProgressBar
 
 __all__ = ["DivergedError", "make_deterministic", "train"]
 

@@ -11,10 +11,11 @@ from tiny_image_networks import tiny_network
 
 from keras_t2i import data, metrics
 from keras_t2i.data import Split
+from keras_t2i.data.pairs import real_pairs
 from keras_t2i.image_features import ImageFeatures
 from keras_t2i.metrics import Examined
 from keras_t2i.metrics.glossary import warnings_for
-from keras_t2i.metrics.variety import VARIETY_WITHIN_CAPTION, real_pairs
+from keras_t2i.metrics.variety import VARIETY_WITHIN_CAPTION
 
 COLORS = ("red", "green", "blue", "white")
 
