@@ -1,14 +1,18 @@
-"""A second opinion on images whose training used MobileNetV2: the kernel distance in features of SqueezeNet 1.0.
+"""A second opinion on images whose training used MobileNetV2: distance and variety in features of SqueezeNet 1.0.
 
 Command:  python examples/benchmarks/measure_in_squeezenet.py RUN... --weights FILE
-Needs:    runs on the same data; SqueezeNet's weights as an .npz of `conv1.k`, `conv1.b`, `fire2/conv1x1_1.k` and so on,
-          as the Caffe model names them: kernels (height, width, in, out), RGB turned to BGR, means subtracted
-Cost:     about 1 minute of one core a run
-Result:   a table: kernel distance of 800 images of held-out captions to 1,600 real ones, with its 95 % interval, and on
-          the last line that of 800 real images to the same number of others, which no generator can beat
+Needs:    runs on the same data, or presets and --data FOLDER; SqueezeNet's weights as an .npz of `conv1.k`, `conv1.b`,
+          `fire2/conv1x1_1.k` and so on, as the Caffe model names them: kernels (height, width, in, out), RGB turned to
+          BGR, means subtracted
+Cost:     about 2 minutes of one core a run
+Result:   a table: kernel distance of 800 images of held-out captions to 1,600 real ones, with its 95 % interval;
+          variety within a caption, 40 captions with 8 images each, divided by that of real images that share one;
+          colors obeyed; hatching, and the worst band of the spectrum with its sign. On the last line the same of other
+          real images, which no generator can beat
 
-Features are the 512 of the last fire module, averaged over the image at 128 pixels, scaled to a root mean square of 1
-over the real images: the distance depends on their scale.
+Distances are in the 512 features of the last fire module, averaged over the image at 128 pixels, scaled to a root mean
+square of 1 over the real images: the distance depends on their scale. Variety is in the maps of every second fire
+module.
 """
 
 from __future__ import annotations
@@ -21,11 +25,21 @@ import numpy as np
 from keras import layers
 
 import keras_t2i
-from keras_t2i.metrics import kernel_distance
+from keras_t2i.data import Split
+from keras_t2i.data.pairs import real_pairs
+from keras_t2i.metrics import (
+    color_accuracy,
+    diversity_within_caption,
+    hatching,
+    kernel_distance,
+    perceptual_distances,
+    spectral_difference,
+)
 from keras_t2i.runs.config import RunConfig
 from keras_t2i.runs.prepare import dataset as dataset_of
 
 NUM_IMAGES = 800
+NUM_CAPTIONS, IMAGES_EACH = 40, 8
 SIZE = 128
 
 
@@ -33,29 +47,61 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--data", help="folder of captioned images; by default that of the first run")
+    parser.add_argument("--truncation", type=float, default=1.0, help="factor on the noise")
     options = parser.parse_args()
     features = keras_t2i.ImageFeatures(squeezenet(options.weights), f"squeezenet-{SIZE}")
-    dataset = dataset_of(RunConfig.read(options.runs[0]))
+    config = RunConfig(options.data) if options.data else RunConfig.read(options.runs[0])
+    dataset = dataset_of(config)
     held_out, train = dataset.validation_split, dataset.train_split
     assert held_out is not None
     random = np.random.default_rng(1234)
     numbers = random.permutation(held_out.num_images)[:NUM_IMAGES]
     others = random.permutation(train.num_images)
     fill = 2 * NUM_IMAGES - len(numbers)
-    real = features(np.concatenate([held_out.pixels(numbers), train.pixels(others[:fill])]))
-    scale = 1.0 / np.sqrt(np.mean(real**2))
+    pixels = np.concatenate([held_out.pixels(numbers), train.pixels(others[:fill])])
     captions = [held_out.captions[position] for position in held_out.caption_of_each()[numbers]]
-    print("| images | kernel distance | 95 % interval |\n|---|---|---|")
+    measure = Measures(features, pixels, captions, train)
+    print(
+        "| images | kernel distance | variety | colors obeyed | hatching, dB | worst band, dB |",
+        "|---" * 6 + "|",
+        sep="\n",
+    )
     for run in options.runs:
-        generated = keras_t2i.TextToImageGAN.from_preset(run).generate(captions, seed=77)
-        print(row(str(run), scale * real, scale * features(generated)))
-    unseen = features(train.pixels(others[fill : fill + NUM_IMAGES]))
-    print(row("other real images", scale * real, scale * unseen))
+        gan = keras_t2i.TextToImageGAN.from_preset(run)
+        images = gan.generate(captions, seed=77, truncation=options.truncation)
+        some = gan.generate(captions[:NUM_CAPTIONS], IMAGES_EACH, seed=5, truncation=options.truncation)
+        print(measure.row(str(run), images, some), flush=True)
+    print(measure.row("other real images", train.pixels(others[fill : fill + NUM_IMAGES]), None))
 
 
-def row(name: str, real: np.ndarray, images: np.ndarray) -> str:
-    found = kernel_distance(real, images)
-    return f"| {name} | {found.value:.3f} | {found.low:.3f} to {found.high:.3f} |"
+class Measures:
+    """What is measured of images, beside real ones."""
+
+    def __init__(
+        self, features: keras_t2i.ImageFeatures, pixels: np.ndarray, captions: list[str], train: Split
+    ) -> None:
+        self.features, self.pixels, self.captions = features, pixels, captions
+        self.real = features(pixels)
+        self.scale = 1.0 / np.sqrt(np.mean(self.real**2))
+        pairs = real_pairs(train, [caption for caption in captions[:256] if caption in set(train.captions)])
+        assert pairs is not None, "no two images share a caption"
+        first, second = (train.pixels(pairs.images[:, side]) for side in (0, 1))
+        self.apart = float(perceptual_distances(features, first, second).mean())
+
+    def row(self, name: str, images: np.ndarray, of_each: np.ndarray | None) -> str:
+        distance = kernel_distance(self.scale * self.real, self.scale * self.features(images))
+        cells = [f"{distance.value:.3f} ({distance.low:.3f} to {distance.high:.3f})"]
+        if of_each is None:
+            cells += ["1", ""]
+        else:
+            by_caption = of_each.reshape(-1, IMAGES_EACH, *of_each.shape[1:])
+            cells.append(f"{diversity_within_caption(self.features, by_caption) / self.apart:.2f}")
+            cells.append(f"{color_accuracy(images, self.captions).share:.1%}")
+        bands = spectral_difference(images, self.pixels)
+        worst = max(bands, key=lambda band: abs(bands[band]))
+        cells += [f"{hatching(images, self.pixels)[0]:.1f}", f"{bands[worst]:+.1f} ({worst})"]
+        return f"| {name} | {' | '.join(cells)} |"
 
 
 def squeezenet(weights: Path) -> keras.Model:
@@ -74,12 +120,15 @@ def squeezenet(weights: Path) -> keras.Model:
     bgr = keras.ops.flip(images, axis=-1)
     x = layers.Rescaling(127.5, offset=[127.5 - mean for mean in (104.0, 117.0, 123.0)])(bgr)
     x = conv(x, "conv1", strides=2, padding="valid")
+    maps = {}
     for number in range(2, 10):
         if number in (2, 5, 9):  # Caffe rounds sizes up.
             x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(((0, 1), (0, 1)))(x))
         squeezed = conv(x, f"fire{number}/conv1x1_1")
         x = layers.Concatenate()([conv(squeezed, f"fire{number}/conv{size}_2") for size in ("1x1", "3x3")])
-    return keras.Model(images, {"pool": layers.GlobalAveragePooling2D()(x)})
+        if number % 2:
+            maps[f"fire{number}"] = x
+    return keras.Model(images, {"pool": layers.GlobalAveragePooling2D()(x), **maps})
 
 
 if __name__ == "__main__":
