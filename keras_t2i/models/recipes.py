@@ -135,5 +135,6 @@ def _fit(build: Callable[..., Any], network: Mapping[str, Any]) -> float:
     """How many settings of a family's network a serialised one has; minus infinity where it is another."""
     settings = build.keywords if isinstance(build, partial) else {}
     cls = build.func if isinstance(build, partial) else build
+    settings = {name: value for name, value in settings.items() if name not in getattr(cls, "inherited", ())}
     fits = network["class_name"] == getattr(cls, "__name__", None) and settings.items() <= network["config"].items()
     return len(settings) if fits else float("-inf")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -184,7 +185,7 @@ def _random(scale: float) -> keras.initializers.Initializer:
 
 # Its frozen network gets its weights by `initialize_backbone`.
 PROJECTED = Family(
-    CompactGenerator,
+    partial(CompactGenerator, normalized=True, interpolation="bilinear"),
     ProjectedDiscriminator,
     loss="hinge",
     penalty=None,

@@ -1,13 +1,16 @@
 """What only the default family does: it matches every image with every caption of a batch."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 from checks import EMBEDDING_DIM, built_networks, make_batch, tiny_gan
 
 from keras_t2i import TextToImageGAN, losses
-from keras_t2i.models import files
+from keras_t2i.models import build_gan, family_of, files
 from keras_t2i.networks.compact import CompactGenerator, UpBlock
+from keras_t2i.networks.projected import ProjectedDiscriminator
 from keras_t2i.runs import RunConfig
 from keras_t2i.runs.prepare import build
 
@@ -68,6 +71,10 @@ def test_adapting_to_a_single_caption_keeps_the_scale():
     assert float(gan.generator.text_scale) == 1.0
 
 
+def tiny_projected():
+    return ProjectedDiscriminator(32, input_size=32, widths=(4, 4, 6, 6), head_width=8)
+
+
 def test_features_of_any_scale_draw_the_same_where_they_are_normalized():
     text = np.random.default_rng(0).normal(size=(4, EMBEDDING_DIM)).astype("float32")
     drawn = {}
@@ -99,14 +106,39 @@ def test_maps_grow_without_steps_unless_told_to():
     assert steps["bilinear"] < 3
 
 
-def test_a_model_from_before_the_choice_keeps_its_form_also_where_training_starts_from_it():
-    new, started = build(RunConfig("shapes")), build(RunConfig("shapes", start_from="shapes_64"))
-    assert (new.generator.normalized, new.generator.interpolation) == (True, "bilinear")
-    assert (started.generator.normalized, started.generator.interpolation) == (False, "nearest")
+def test_a_model_from_before_the_choice_keeps_its_form_also_where_training_starts_from_it(tmp_path):
+    old, new = (
+        TextToImageGAN(None, CompactGenerator(32, widths=(8, 8, 8), **form), tiny_projected(), embedding_dim=8)
+        for form in ({}, {"normalized": True, "interpolation": "bilinear"})
+    )
+    text = np.random.default_rng(0).normal(size=(2, 8)).astype("float32")
+    for name, gan in (("old", old), ("new", new)):
+        gan.card = {"family": "projected"}
+        gan.save_to_preset(tmp_path / name)
+    file = tmp_path / "old" / "config.json"
+    described = json.loads(file.read_text())
+    for setting in ("normalized", "interpolation", "activation"):  # Nobody knew of them.
+        del described["generator"]["config"][setting]
+    assert family_of({**described, "card": {}}) == "projected"
+    started = {
+        name: build_gan("projected", None, 32, embedding_dim=8, start_from=config).generator
+        for name, config in (("old", described), ("new", json.loads((tmp_path / "new" / "config.json").read_text())))
+    }
+    assert (started["old"].normalized, started["old"].interpolation) == (False, "nearest")
+    assert (started["new"].normalized, started["new"].interpolation) == (True, "bilinear")
+    again = CompactGenerator.from_config(described["generator"]["config"])
+    again.build_for(8)
+    again.set_weights(old.generator.get_weights())
+    noise = np.random.default_rng(1).normal(size=(2, 64)).astype("float32")
+    np.testing.assert_array_equal(again(noise, text), old.generator(noise, text))
+
+
+def test_training_starts_from_a_packaged_model_of_before():
+    started = build(RunConfig("shapes", start_from="shapes_64"))
     files.initialize(started, "shapes_64")
     packaged = TextToImageGAN.from_preset("shapes_64")
     packaged.caption_denoiser = None  # A model that is to be trained has none.
     caption = "a large red star on a white background"
     np.testing.assert_array_equal(started.generate(caption, 2), packaged.generate(caption, 2))
-    with pytest.raises(ValueError, match="its generator is another one"):
-        files.initialize(new, "shapes_64")
+    with pytest.raises(ValueError, match="its discriminator is another one"):
+        files.initialize(build(RunConfig("shapes", discriminator_depth=2)), "shapes_64")
