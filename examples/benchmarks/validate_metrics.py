@@ -30,9 +30,19 @@ from typing import Any
 
 import numpy as np
 
-from keras_t2i.data import CaptionedImages
+from keras_t2i.data import CaptionedImages, Split
 from keras_t2i.data.folder import read_folder
-from keras_t2i.metrics import frechet_distance, kernel_distance, manifold_metrics, r_precision, text_image_score
+from keras_t2i.data.pairs import real_pairs
+from keras_t2i.metrics import (
+    frechet_distance,
+    hatching,
+    kernel_distance,
+    manifold_metrics,
+    perceptual_distances,
+    r_precision,
+    spectral_difference,
+    text_image_score,
+)
 from keras_t2i.metrics.instruments import instruments_for
 from keras_t2i.runs.config import RunConfig
 from keras_t2i.runs.prepare import dataset as dataset_of
@@ -53,12 +63,17 @@ MEASURES = {
     "coverage": "coverage",
     "text_image_score": "text-image score",
     "r_precision": "R-precision",
+    "spectrum_worst": "worst band, dB",
+    "hatching": "hatching, dB",
+    "variety": "variety in a caption",
 }
 _WORSE = {"kernel_distance": 1, "frechet_distance": 1, "precision": -1, "density": -1, "coverage": -1}
 _UNFIT = {"text_image_score": -1, "r_precision": -1}
 EXPECTED: dict[str, dict[str, int]] = {
-    "blur": _WORSE | _UNFIT,
-    "noise": _WORSE | _UNFIT,
+    "blur": _WORSE | _UNFIT | {"spectrum_worst": 1},
+    "noise": _WORSE | _UNFIT | {"spectrum_worst": 1},
+    "hatching": _WORSE | _UNFIT | {"spectrum_worst": 1, "hatching": 1},
+    "one picture a caption": {"variety": -1},
     "fewer categories": {"kernel_distance": 1, "frechet_distance": 1, "recall": -1, "coverage": -1},
     "duplicates": {"kernel_distance": 1, "frechet_distance": 1, "recall": -1, "coverage": -1},
     "wrong captions": _UNFIT,
@@ -88,9 +103,17 @@ def noisy(images: np.ndarray, deviation: float) -> np.ndarray:
     return np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
 
 
+def hatched(images: np.ndarray, strength: float) -> np.ndarray:
+    """Images, uint8, under diagonal waves of so many of 255 levels, four pixels from one to the next either way."""
+    rows, columns = np.mgrid[: images.shape[1], : images.shape[2]]
+    waves = strength * np.cos(0.5 * np.pi * (rows + columns))
+    return np.clip(np.rint(images + waves[None, :, :, None]), 0, 255).astype(np.uint8)
+
+
 PIXEL_DAMAGES: list[tuple[str, str, Callable[[np.ndarray], np.ndarray]]] = [
     *(("blur", f"sigma {sigma} px", lambda images, sigma=sigma: blurred(images, sigma)) for sigma in (1, 2, 4)),
     *(("noise", f"sd {level} of 255", lambda images, level=level: noisy(images, level)) for level in (10, 30, 60)),
+    *(("hatching", f"{level} of 255", lambda images, level=level: hatched(images, level)) for level in (4, 8, 16)),
 ]
 SHARES = {"half": 2, "a quarter": 4, "an eighth": 8}
 
@@ -113,6 +136,29 @@ def distances(real: np.ndarray, candidates: np.ndarray) -> dict[str, float]:
         "frechet_distance": frechet_distance(real, candidates),
         **manifold_metrics(real, candidates),
     }
+
+
+def texture(real: np.ndarray, candidates: np.ndarray) -> dict[str, float]:
+    worst = max(map(abs, spectral_difference(candidates, real).values()))
+    return {"spectrum_worst": worst, "hatching": hatching(candidates, real)[0]}
+
+
+def variety(features: Any, split: Split, captions: list[str]) -> list[Row]:
+    """Pairs of real images that share a caption, of which some are made one image."""
+    pairs = real_pairs(split, captions)
+    if pairs is None:
+        return []
+    order = np.random.default_rng(1).permutation(len(pairs.images))
+    beside, taken = np.array_split(pairs.images[order], 2)
+    apart = perceptual_distances(features, *(split.pixels(beside[:, side]) for side in (0, 1))).mean()
+    rows = []
+    for percent in (0, 25, 50, 100):
+        first, second = (split.pixels(taken[:, side]) for side in (0, 1))
+        same = len(taken) * percent // 100
+        second[:same] = first[:same]
+        found = float(perceptual_distances(features, first, second).mean() / apart)
+        rows.append(Row("one picture a caption", f"{percent} % of captions", {"variety": found}))
+    return rows
 
 
 def fit(judge: Any, images: np.ndarray, captions: list[str]) -> dict[str, float]:
@@ -187,11 +233,15 @@ def validate(data: str, features_name: str) -> list[str]:
     both = np.concatenate([real, candidates])
     halvings = [np.split(both[random.permutation(2 * size)], 2) for _ in range(NUM_HALVINGS)]
     floor = [distances(*halves) for halves in halvings]
+    real_images = train.pixels(order[:size])
     undamaged = distances(real, candidates) | fit(judge, judged_images, captions)
+    undamaged |= texture(real_images, candidate_images)
+    varied = variety(features, train, [train.captions[ids[0]] for ids in train.caption_ids[:MAX_JUDGED]])
+    undamaged |= varied.pop(0).numbers if varied else {}
     rows = [Row("none", "", undamaged)]
     for damage, degree, change in PIXEL_DAMAGES:
         tell(f"{dataset.name}: {damage}, {degree}")
-        numbers = distances(real, features(change(candidate_images)))
+        numbers = distances(real, features(change(candidate_images))) | texture(real_images, change(candidate_images))
         rows.append(Row(damage, degree, numbers | fit(judge, change(judged_images), captions)))
     for share, divisor in SHARES.items():
         if categories is not None:
@@ -202,6 +252,7 @@ def validate(data: str, features_name: str) -> list[str]:
     for share, divisor in SHARES.items():
         repeated = np.resize(candidates[: size // divisor], candidates.shape)
         rows.append(Row("duplicates", f"{share} of the images distinct", distances(real, repeated)))
+    rows += varied
     for percent in (25, 50, 100):
         changed = partly_shuffled(captions, percent)
         rows.append(Row("wrong captions", f"{percent} %", fit(judge, judged_images, changed)))

@@ -17,7 +17,7 @@ from keras_t2i.transfer.strategies import STRATEGIES
 @app.command()
 def quickstart(
     output: Output = Path("quickstart"),
-    steps: Annotated[int, typer.Option(min=1, help="Training steps of 8 images, of each of the two.")] = 600,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of 8 images, of each of the two.")] = 800,
 ) -> None:
     """Draw, fine-tune a model of shapes on 300 faces beside one from scratch, measure, export: offline, in 5 minutes.
 
