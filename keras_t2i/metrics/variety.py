@@ -40,8 +40,8 @@ def _alarm(numbers: Mapping[str, Any]) -> str | None:
         return None
     return (
         f"One caption, one picture: images of a caption differ {numbers['variety_within_caption']:.2f} times as much "
-        f"as real ones of {numbers['variety_real_pairs']}. Train longer, or on more images a caption; `truncation` "
-        "above 1 draws more various, and worse, images."
+        f"as real ones of {numbers['variety_real_pairs']}. Train with `--variety 1`, or longer; `truncation` above 1 "
+        "draws more various, and worse, images."
     )
 
 

@@ -63,6 +63,8 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         ValueError: if `image_size` is not one of those, `input_size` is no multiple of 32, or `widths` are not four.
     """
 
+    inherited = ("input_size",)
+
     def __init__(
         self,
         image_size: int = 64,

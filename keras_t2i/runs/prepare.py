@@ -54,8 +54,12 @@ class Prepared:
     plan: Plan | None = None
 
 
-def prepare(config: RunConfig) -> Prepared:
+def prepare(config: RunConfig, run_dir: Path | None = None) -> Prepared:
     """Builds the model and reads the data of a run, ready to train.
+
+    Args:
+        config: What describes the run.
+        run_dir: Its directory: a run that was begun with an older release keeps the form that its networks have.
 
     Raises:
         ValueError: if the model or the data cannot be had, or do not go together.
@@ -64,7 +68,7 @@ def prepare(config: RunConfig) -> Prepared:
     if config.mixed_precision:
         keras.config.set_dtype_policy("mixed_bfloat16")
     # First: a mistyped name should not wait for a large folder to be decoded.
-    model = build(config) if config.strategy is None else _trained(config)
+    model = build(config, run_dir) if config.strategy is None else _trained(config)
     if config.strategy is None and config.start_from is not None:
         files.initialize(model, config.start_from)
     images = dataset(config)
@@ -74,7 +78,7 @@ def prepare(config: RunConfig) -> Prepared:
     assert images.train_split.embeddings is not None  # `encode` has just set them.
     model.adapt(images.train_split.embeddings)
     if config.strategy is None:
-        model.variety = _variety(config, images.train_split)
+        model.variety = _variety(config, model, images.train_split)
         return Prepared(config, model, images)
     source = _source(config, encoder) if strategies.needs_source(config.strategy) else None
     embeddings = None if source is None else source.train_split.embeddings
@@ -113,12 +117,13 @@ def dataset(config: RunConfig) -> CaptionedImages:
     return data.from_folder(config.data, caption_column=config.caption_column, captions=captions, **common)
 
 
-def build(config: RunConfig) -> TextToImageGAN:
-    """A new model, compiled with its family's recipe."""
+def build(config: RunConfig, run_dir: Path | None = None) -> TextToImageGAN:
+    """A new model, compiled with its family's recipe; in the form of the run that it is for, or starts from."""
     encoder = TextEncoder.from_preset(config.text_encoder)
     form = {name: getattr(config, name) for name in ("image_size", "size", "activation", "discriminator_depth")}
-    source = None if config.start_from is None else names.read_config(names.resolve(config.start_from))
-    model = build_gan(config.family, encoder, start_from=source, **form, **_recipe(config))
+    source = run_dir if run_dir is not None and (run_dir / names.RUN_PRESET).is_dir() else config.start_from
+    described = None if source is None else names.read_config(names.resolve(source))
+    model = build_gan(config.family, encoder, start_from=described, **form, **_recipe(config))
     needs_weights = getattr(model.discriminator, "initialize_backbone", None)
     if needs_weights is not None and config.start_from is None:
         needs_weights(ImageFeatures.from_preset(config.frozen_features or "mobilenet_v2").network.get_weights())
@@ -184,9 +189,13 @@ def fitted(config: RunConfig, images: CaptionedImages) -> RunConfig:
     return replace(config, augment=augment, batch_size=batch_size)
 
 
-def _variety(config: RunConfig, split: Split) -> Variety | None:
-    """What makes images of a caption differ as real ones do: where it is asked for, or real ones share captions."""
-    share = (1.0 if config.family == "projected" else 0.0) if config.variety is None else config.variety
+def _variety(config: RunConfig, model: TextToImageGAN, split: Split) -> Variety | None:
+    """What makes images of a caption differ as real ones do: where it is asked for, or real ones share captions.
+
+    A model of `projected` from before there was such a thing is trained on as it was.
+    """
+    wanted = config.family == "projected" and getattr(model.generator, "normalized", False)
+    share = float(wanted) if config.variety is None else config.variety
     if not share or config.content_features or config.reconstruction:
         return None
     random = np.random.default_rng(config.seed)

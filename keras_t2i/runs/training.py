@@ -43,7 +43,7 @@ def train(
     from keras_t2i.transfer import strategies
 
     training.make_deterministic()
-    prepared = prepare(config)
+    prepared = prepare(config, run_dir)
     if prepared.plan is not None:
         print(prepared.plan.summary(), file=sys.stderr, flush=True)
     state = training.train(

@@ -1,16 +1,21 @@
 """The projected discriminator: what is frozen stays so to the bit, is saved with the rest, and is needed to train."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from checks import EMBEDDING_DIM, copies, make_batch, one_line, tensors, tiny_gan, tiny_networks
+from PIL import Image
 
 from keras_t2i import TextToImageGAN
 from keras_t2i.core.pixels import resize
 from keras_t2i.image_features import ImageFeatures
-from keras_t2i.networks import ProjectedDiscriminator
+from keras_t2i.networks import CompactGenerator, ProjectedDiscriminator
 from keras_t2i.networks.mobilenet_v2 import build_mobilenet_v2, kernel_shapes
 from keras_t2i.objectives.augmentation import DiffAugment
+from keras_t2i.runs import RunConfig
+from keras_t2i.runs.prepare import prepare
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +148,29 @@ def test_impossible_settings_are_refused_in_one_line(options, problem):
     with pytest.raises(ValueError, match=problem) as error:
         ProjectedDiscriminator(32, **options)
     one_line(error)
+
+
+def test_a_run_that_was_begun_in_another_form_goes_on_in_it(features, tmp_path):
+    """As it was before: features neither scaled nor grown smoothly, images at their own size, one image a caption."""
+    weights = features.network.get_weights()
+    names = [f"{kind}{number:02d}" for number in range(len(weights) // 2) for kind in "kb"]
+    np.savez(tmp_path / "mobilenet.npz", **dict(zip(names, weights, strict=True)))
+    for number in range(24):
+        pixels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((32, 32)).save(tmp_path / f"{number:02d}.png")
+        (tmp_path / f"{number:02d}.txt").write_text(f"a picture of kind {number % 2}")
+    config = RunConfig(str(tmp_path), "projected", image_size=32, frozen_features=str(tmp_path / "mobilenet.npz"))
+    new = prepare(config, tmp_path / "run").model
+    assert (new.generator.normalized, new.discriminator.input_size) == (True, 96)
+    assert new.variety is not None
+    old = TextToImageGAN(
+        new.text_encoder, CompactGenerator(32, normalized=False), ProjectedDiscriminator(32, input_size=64)
+    )
+    old.save_to_preset(tmp_path / "run" / "preset")
+    for begun in (
+        prepare(config, tmp_path / "run").model,
+        prepare(replace(config, start_from=str(tmp_path / "run"))).model,
+    ):
+        assert (begun.generator.normalized, begun.generator.interpolation) == (False, "nearest")
+        assert begun.discriminator.input_size == 64
+        assert begun.variety is None

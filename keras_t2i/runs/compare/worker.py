@@ -42,7 +42,7 @@ def work(job: Job) -> dict[str, Any] | None:
 
     run_dir = Path(job.run_dir)
     training.make_deterministic()
-    prepared = prepare(RunConfig(**job.config))
+    prepared = prepare(RunConfig(**job.config), run_dir)
     gan, dataset, config = prepared.model, prepared.data, prepared.config
     split = dataset.validation_split or dataset.train_split
     chosen = np.unique(np.linspace(0, split.num_images - 1, _CURVE_IMAGES).astype(int))
