@@ -21,7 +21,7 @@ from PIL import Image
 from keras_t2i import TextToImageGAN
 from keras_t2i.data import PackedImages
 from keras_t2i.models import build_gan
-from keras_t2i.runs import RunConfig
+from keras_t2i.runs import RunConfig, train
 from keras_t2i.runs.packing import pack
 
 pytest.importorskip("jax")
@@ -191,6 +191,16 @@ def test_its_presets_draw_the_same_here_and_read_captions(elsewhere: Any, tmp_pa
     shapes = TextToImageGAN.from_preset("shapes_64")
     theirs = drawn["shapes"].astype(int)
     assert np.abs(shapes.generate_from_embeddings(np.load(place / "text.npy"), seed=3) - theirs).max() <= 1
+
+
+def test_a_run_begun_there_goes_on_here(elsewhere: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, _, _ = elsewhere
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+    config = RunConfig(str(place / "images"), "mlp", image_size=32, batch_size=4, start_from=str(place / "preset"))
+    train(config, tmp_path / "run", steps=2, verbose=0)
+    before, after = (TextToImageGAN.from_preset(path) for path in (place / "preset", tmp_path / "run"))
+    moved = [np.abs(old - new).max() for old, new in zip(before.get_weights(), after.get_weights(), strict=True)]
+    assert 0 < max(moved) < 0.1  # Two steps from where it was, not from the start.
 
 
 def test_with_tensorflow_beside_it_jax_reads_captions_too(tmp_path: Path) -> None:
