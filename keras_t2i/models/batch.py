@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
 __all__ = ["images_and_condition", "images_and_text", "too_large"]
@@ -21,11 +22,11 @@ def images_and_condition(batch: dict[str, Any], text_encoder: Any, reads: Sequen
         reads: Names of what is read.
 
     Returns:
-        `"images"`, and `"condition"`: a dictionary with the sentence embeddings, by which captions are told apart, and
-        all else that is read.
+        `"images"`, float32, and `"condition"`: a dictionary with the sentence embeddings, by which captions are told
+        apart, and all else that is read.
 
     Raises:
-        ValueError: if something is missing.
+        ValueError: if something is missing, or images are integers.
     """
     wanted = tuple(dict.fromkeys((_POOLED, *reads)))
     if not isinstance(batch, dict) or "images" not in batch or not {"captions", _POOLED} & batch.keys():
@@ -34,8 +35,17 @@ def images_and_condition(batch: dict[str, Any], text_encoder: Any, reads: Sequen
             f"A batch must be a dictionary with 'images' and either 'captions' or 'sentence_embeddings'; got {keys}."
         )
     images = ops.convert_to_tensor(batch["images"])
+    if not _is_floating(images):
+        raise ValueError(
+            f"A batch has 'images' in [-1, 1], floating point; got {keras.backend.standardize_dtype(images.dtype)}. "
+            "Divide bytes by 127.5 and take 1 away."
+        )
+    images = ops.cast(images, "float32")
     if all(name in batch for name in wanted):
-        return {"images": images, "condition": {name: ops.convert_to_tensor(batch[name]) for name in wanted}}
+        given = {name: ops.convert_to_tensor(batch[name]) for name in wanted}
+        # Token numbers stay as they are.
+        condition = {name: ops.cast(rows, "float32") if _is_floating(rows) else rows for name, rows in given.items()}
+        return {"images": images, "condition": condition}
     if "captions" not in batch:
         missing = next(name for name in wanted if name not in batch)
         raise ValueError(f"The networks read {missing!r} of a caption; the batch has neither that nor 'captions'.")
@@ -45,6 +55,10 @@ def images_and_condition(batch: dict[str, Any], text_encoder: Any, reads: Sequen
     if unread := [name for name in wanted if name not in read]:
         raise ValueError(f"The networks read {unread[0]!r} of a caption, which this text encoder does not give.")
     return {"images": images, "condition": {name: ops.stop_gradient(read[name]) for name in wanted}}
+
+
+def _is_floating(tensor: Any) -> bool:
+    return "float" in keras.backend.standardize_dtype(tensor.dtype)
 
 
 def images_and_text(batch: dict[str, Any], text_encoder: Any) -> tuple[Any, Any]:

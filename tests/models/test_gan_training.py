@@ -267,3 +267,20 @@ def test_batches_of_another_form_are_refused():
     with pytest.raises(ValueError, match="no `text_encoder`") as error:
         gan.train_step(tensors(_captioned()))
     one_line(error)
+
+
+def test_floats_of_any_width_train_alike_and_bytes_are_refused():
+    batch = make_batch(4, seed=3)
+    batch["images"] = batch["images"].astype(np.float16).astype(np.float32)
+    losses = []
+    for widths in ({}, {"images": np.float64}, {"images": np.float16, "sentence_embeddings": np.float64}):
+        keras.utils.set_random_seed(0)
+        gan = tiny_gan("mlp", run_eagerly=True)
+        given = {name: rows.astype(widths.get(name, rows.dtype)) for name, rows in batch.items()}
+        losses.append(gan.train_on_batch(given, return_dict=True))
+    for other in losses[1:]:
+        assert other == pytest.approx(losses[0], rel=1e-5)
+    bytes_ = {**batch, "images": ((batch["images"] + 1) * 127.5).astype(np.uint8)}
+    with pytest.raises(ValueError, match=r"'images' in \[-1, 1\], floating point; got uint8") as error:
+        tiny_gan("mlp").fit(bytes_, verbose=0)
+    assert one_line(error)
