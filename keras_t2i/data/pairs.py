@@ -68,16 +68,22 @@ def real_pairs(
     return None if embed is None or len(of_caption) < 2 else _nearest(of_caption, captions, embed)
 
 
-def _nearest(of_caption: Mapping[str, list[int]], captions: Sequence[str], embed: Callable[..., np.ndarray]) -> Pairs:
-    known = list(of_caption)
-    places = np.asarray([place for place, caption in enumerate(captions) if caption in of_caption])
-    rows = np.asarray([known.index(captions[place]) for place in places])
-    embeddings = embed(known)
+def _nearest(
+    of_caption: Mapping[str, list[int]], captions: Sequence[str], embed: Callable[..., np.ndarray]
+) -> Pairs | None:
+    known = {caption: row for row, caption in enumerate(of_caption)}
+    describing: dict[int, list[int]] = {}
+    for caption, row in known.items():
+        for number in of_caption[caption]:
+            describing.setdefault(number, []).append(row)
+    places = np.asarray([place for place, caption in enumerate(captions) if caption in known])
+    embeddings = embed(list(known))
     embeddings = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    likeness = embeddings[rows] @ embeddings.T
-    firsts = [of_caption[known[row]][0] for row in rows]
-    for place, (row, first) in enumerate(zip(rows, firsts, strict=True)):
-        # Another caption of the same image is no second image.
-        likeness[place, [row, *(i for i, caption in enumerate(known) if first in of_caption[caption])]] = -np.inf
-    seconds = [next(n for n in of_caption[known[row]]) for row in likeness.argmax(axis=1)]
-    return Pairs("the nearest captions", places, np.stack([firsts, seconds], axis=1))
+    likeness = embeddings[[known[captions[place]] for place in places]] @ embeddings.T
+    firsts = np.asarray([of_caption[captions[place]][0] for place in places])
+    for row, first in zip(likeness, firsts, strict=True):
+        row[describing[first]] = -np.inf  # Another caption of the same image is no second image.
+    numbers = np.asarray([group[0] for group in of_caption.values()])
+    found = np.isfinite(likeness.max(axis=1))
+    images = np.stack([firsts, numbers[likeness.argmax(axis=1)]], axis=1)
+    return Pairs("the nearest captions", places[found], images[found]) if found.any() else None

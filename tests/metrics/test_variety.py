@@ -149,6 +149,8 @@ def test_another_caption_of_the_same_image_is_no_second_image() -> None:
     pairs = real_pairs(split, captions[:1], embed=Embedding().encode)
     assert pairs is not None
     assert pairs.images.tolist() == [[0, 1]]
+    alone = split_of(captions, ((0, 1, 2),))
+    assert real_pairs(alone, captions, embed=Embedding().encode) is None
 
 
 def test_the_keras_metric_says_the_same_while_training(shared: Split, features: ImageFeatures) -> None:
