@@ -50,6 +50,17 @@ class Split:
         if empty is not None:
             raise ValueError(f"Every image needs a caption; image number {empty} has none.")
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Split):
+            return NotImplemented
+        plain = ("captions", "caption_ids", "load_images")
+        return all(getattr(self, name) == getattr(other, name) for name in plain) and all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("labels", "embeddings")
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.captions, self.caption_ids))
+
     @property
     def num_images(self) -> int:
         return len(self.caption_ids)
