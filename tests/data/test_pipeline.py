@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -173,3 +174,15 @@ def test_splits_refuse_what_cannot_be_trained_on() -> None:
         numbered(num_images=0)
     with pytest.raises(ValueError, match="image number 1 has none"):
         Split(("a",), ((0,), ()), lambda indices, seeds: indices)
+
+
+def test_splits_are_equal_where_all_is_arrays_included() -> None:
+    split = numbered().train_split
+    labels = np.arange(NUM_IMAGES)[:, None]
+    labelled = dataclasses.replace(split, labels=labels)
+    assert split == dataclasses.replace(split)
+    assert labelled == dataclasses.replace(split, labels=labels.copy())
+    assert hash(labelled) == hash(dataclasses.replace(split, labels=labels.copy()))
+    assert labelled != split
+    assert labelled != dataclasses.replace(split, labels=labels + 1)
+    assert labelled != "a split"
