@@ -84,10 +84,10 @@ class Measures:
         self.features, self.pixels, self.captions = features, pixels, captions
         self.real = features(pixels)
         self.scale = 1.0 / np.sqrt(np.mean(self.real**2))
-        pairs = real_pairs(train, [caption for caption in captions[:256] if caption in set(train.captions)])
+        known = set(train.captions)
+        pairs = real_pairs(train, [caption for caption in captions[:256] if caption in known])
         assert pairs is not None, "no two images share a caption"
-        first, second = (train.pixels(pairs.images[:, side]) for side in (0, 1))
-        self.apart = float(perceptual_distances(features, first, second).mean())
+        self.apart = float(perceptual_distances(features, *pairs.pixels(train)).mean())
 
     def row(self, name: str, images: np.ndarray, of_each: np.ndarray | None) -> str:
         distance = kernel_distance(self.scale * self.real, self.scale * self.features(images))

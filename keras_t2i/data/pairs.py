@@ -25,6 +25,10 @@ class Pairs(NamedTuple):
     captions: np.ndarray
     images: np.ndarray
 
+    def pixels(self, split: Split, seed: int = 10**6) -> tuple[np.ndarray, np.ndarray]:
+        """First and second image of each pair, uint8, shape `(P, H, W, 3)`; where they are rendered, by two seeds."""
+        return split.pixels(self.images[:, 0], seed), split.pixels(self.images[:, 1], seed + 1)
+
 
 def real_pairs(
     split: Split,

@@ -82,8 +82,7 @@ def spectral_difference(generated: np.ndarray, real: np.ndarray) -> dict[str, fl
     Raises:
         ValueError: if the sizes differ or are below 16 pixels, or there are no images.
     """
-    decibels = _decibels(*(cells.mean(axis=1) for cells in _spectra(generated, real)))
-    return dict(zip(BANDS, decibels.tolist(), strict=True))
+    return _by_band(*_spectra(generated, real))
 
 
 def hatching(generated: np.ndarray, real: np.ndarray) -> tuple[float, str, str]:
@@ -100,7 +99,15 @@ def hatching(generated: np.ndarray, real: np.ndarray) -> tuple[float, str, str]:
     Raises:
         ValueError: as `spectral_difference`.
     """
-    of_generated, of_real = _spectra(generated, real)
+    return _woven(*_spectra(generated, real))
+
+
+def _by_band(of_generated: np.ndarray, of_real: np.ndarray) -> dict[str, float]:
+    decibels = _decibels(of_generated.mean(axis=1), of_real.mean(axis=1))
+    return dict(zip(BANDS, decibels.tolist(), strict=True))
+
+
+def _woven(of_generated: np.ndarray, of_real: np.ndarray) -> tuple[float, str, str]:
     whole = _decibels(of_generated.mean(axis=1), of_real.mean(axis=1))
     excess = (_decibels(of_generated, of_real) - whole[:, None])[1:]
     band, direction = np.unravel_index(excess.argmax(), excess.shape)
@@ -120,10 +127,11 @@ def _decibels(power: np.ndarray, beside: np.ndarray) -> np.ndarray:
 def _spectrum(examined: Examined) -> dict[str, Any]:
     if min(examined.real.shape[1:3]) < 16:
         return {}
-    found = spectral_difference(examined.generated, examined.real)
+    spectra = _spectra(examined.generated, examined.real)
+    found = _by_band(*spectra)
     worst = max(found, key=lambda band: abs(found[band]))
     numbers = {f"spectrum_{band}": decibels for band, decibels in found.items()}
-    woven, band, direction = hatching(examined.generated, examined.real)
+    woven, band, direction = _woven(*spectra)
     return {
         "spectrum_worst": abs(found[worst]),
         "spectrum_worst_band": worst,

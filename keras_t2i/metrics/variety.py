@@ -24,8 +24,7 @@ def _variety(examined: Examined) -> dict[str, Any]:
     pairs = real_pairs(examined.split, captions, labels, getattr(encoder, "encode", None), examined.seed)
     if pairs is None:
         return {"diversity_within_caption": diversity_within_caption(examined.features, images)}
-    first, second = (examined.split.pixels(pairs.images[:, side], seed=10**6 + side) for side in (0, 1))
-    of_real = float(perceptual_distances(examined.features, first, second).mean())
+    of_real = float(perceptual_distances(examined.features, *pairs.pixels(examined.split)).mean())
     drawn = diversity_within_caption(examined.features, images[pairs.captions])
     return {
         "variety_within_caption": drawn / max(of_real, 1e-12),

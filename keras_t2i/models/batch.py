@@ -35,7 +35,7 @@ def images_and_condition(batch: dict[str, Any], text_encoder: Any, reads: Sequen
             f"A batch must be a dictionary with 'images' and either 'captions' or 'sentence_embeddings'; got {keys}."
         )
     images = ops.convert_to_tensor(batch["images"])
-    if not _is_floating(images):
+    if not keras.backend.is_float_dtype(images.dtype):
         raise ValueError(
             f"A batch has 'images' in [-1, 1], floating point; got {keras.backend.standardize_dtype(images.dtype)}. "
             "Divide bytes by 127.5 and take 1 away."
@@ -44,7 +44,8 @@ def images_and_condition(batch: dict[str, Any], text_encoder: Any, reads: Sequen
     if all(name in batch for name in wanted):
         given = {name: ops.convert_to_tensor(batch[name]) for name in wanted}
         # Token numbers stay as they are.
-        condition = {name: ops.cast(rows, "float32") if _is_floating(rows) else rows for name, rows in given.items()}
+        is_float = keras.backend.is_float_dtype
+        condition = {name: ops.cast(rows, "float32") if is_float(rows.dtype) else rows for name, rows in given.items()}
         return {"images": images, "condition": condition}
     if "captions" not in batch:
         missing = next(name for name in wanted if name not in batch)
@@ -55,10 +56,6 @@ def images_and_condition(batch: dict[str, Any], text_encoder: Any, reads: Sequen
     if unread := [name for name in wanted if name not in read]:
         raise ValueError(f"The networks read {unread[0]!r} of a caption, which this text encoder does not give.")
     return {"images": images, "condition": {name: ops.stop_gradient(read[name]) for name in wanted}}
-
-
-def _is_floating(tensor: Any) -> bool:
-    return "float" in keras.backend.standardize_dtype(tensor.dtype)
 
 
 def images_and_text(batch: dict[str, Any], text_encoder: Any) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -124,17 +125,20 @@ def family_of(gan: TextToImageGAN | Mapping[str, Any]) -> str:
 
 def _inherited(build: Callable[..., Any], network: Mapping[str, Any]) -> dict[str, Any]:
     """What a network of a family takes over from a serialised one; nothing where that is of another class."""
-    cls: Any = build.func if isinstance(build, partial) else build
-    if not getattr(cls, "inherited", ()) or network["class_name"] != cls.__name__:
-        return {}
-    theirs = cls.from_config(dict(network["config"]))
-    return {name: getattr(theirs, name) for name in cls.inherited}
+    cls = _class_of(build)
+    names = getattr(cls, "inherited", ()) if network["class_name"] == getattr(cls, "__name__", None) else ()
+    # What is not told, because there was no choice yet, is the default.
+    defaults = inspect.signature(cls).parameters
+    return {name: network["config"].get(name, defaults[name].default) for name in names}
+
+
+def _class_of(build: Callable[..., Any]) -> Callable[..., Any]:
+    return build.func if isinstance(build, partial) else build
 
 
 def _fit(build: Callable[..., Any], network: Mapping[str, Any]) -> float:
     """How many settings of a family's network a serialised one has; minus infinity where it is another."""
-    settings = build.keywords if isinstance(build, partial) else {}
-    cls = build.func if isinstance(build, partial) else build
+    cls, settings = _class_of(build), build.keywords if isinstance(build, partial) else {}
     settings = {name: value for name, value in settings.items() if name not in getattr(cls, "inherited", ())}
     fits = network["class_name"] == getattr(cls, "__name__", None) and settings.items() <= network["config"].items()
     return len(settings) if fits else float("-inf")

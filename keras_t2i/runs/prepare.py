@@ -211,8 +211,8 @@ def _variety(config: RunConfig, model: TextToImageGAN, split: Split) -> Variety 
     pairs = real_pairs(split, captions, labels, None if config.variety is None else embed, config.seed)
     if pairs is None:
         return None
-    first, second = (from_bytes(split.pixels(pairs.images[:, side], side).astype(np.float32)) for side in (0, 1))
-    distance = float(np.mean(layout_distance(first, second)))
+    both = (from_bytes(images.astype(np.float32)) for images in pairs.pixels(split, seed=0))
+    distance = float(np.mean(layout_distance(*both)))
     return Variety(share * distance) if distance > 0 else None
 
 
