@@ -25,6 +25,7 @@ from keras_t2i.models.manners import Rates, check_callbacks
 from keras_t2i.models.part import Part
 from keras_t2i.models.sampling import Sampler, prompt_embeddings
 from keras_t2i.models.state import held_by
+from keras_t2i.networks.base import Network
 
 __all__ = ["TextToImage"]
 
@@ -66,7 +67,7 @@ class TextToImage(Engine, Archived):
         self._images_a_step: int | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("text_encoder", "caption_denoiser") and hasattr(self, name):
+        if (name in ("text_encoder", "caption_denoiser") or isinstance(value, Network)) and hasattr(self, name):
             untrack(self, getattr(self, name))  # Or Keras would go on counting the old one beside the new.
             self.train_function = self.test_function = self.predict_function = None  # They were traced with it.
         super().__setattr__(name, value)

@@ -52,6 +52,15 @@ class TextToImageGAN(TextToImage):
         **kwargs: Any,
     ) -> None:
         super().__init__(text_encoder, embedding_dim, **kwargs)
+        self.use_networks(generator, discriminator)
+        self.built = True
+
+    def use_networks(self, generator: Generator, discriminator: Discriminator) -> None:
+        """Puts other networks in the place of its own; compile it again.
+
+        Raises:
+            ValueError: if the image sizes differ.
+        """
         if generator.image_size != discriminator.image_size:
             raise ValueError(
                 f"The generator makes images of {generator.image_size} pixels and the discriminator expects "
@@ -63,7 +72,7 @@ class TextToImageGAN(TextToImage):
         discriminator.build_for(self.embedding_dim)
         self.ema_generator = generator.copy()
         self.ema_generator.trainable = False
-        self.built = True
+        self.forget_traces()
 
     def parts(self) -> dict[str, Part]:
         return {
@@ -163,7 +172,11 @@ class TextToImageGAN(TextToImage):
         drawn = condition
         if training and self.variety is not None:
             drawn = {name: in_pairs(rows) for name, rows in condition.items()}
-        generated = network(latents, network.select(drawn), training=training)
+        draw = next((term.draw for term in self.generator_terms if training and hasattr(term, "draw")), None)
+        if draw is None:
+            generated = network(latents, network.select(drawn), training=training)
+        else:
+            generated = draw(network, images, latents, network.select(drawn))
         text, drawn_text = self.discriminator.select(condition), self.discriminator.select(drawn)
         verdict = self.objective(self.discriminator, images, generated, text, training, drawn_text)
         if not training:

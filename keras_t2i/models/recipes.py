@@ -112,8 +112,9 @@ def family_of(gan: TextToImageGAN | Mapping[str, Any]) -> str:
     if about["card"].get("family") in FAMILIES:
         return str(about["card"]["family"])
     sides = ("generator", "discriminator")
+    networks = {side: _first_stage(about[side]) for side in sides}
     fitting = {
-        name: sum(_fit(getattr(family, side), about[side]) for side in sides) for name, family in FAMILIES.items()
+        name: sum(_fit(getattr(family, side), networks[side]) for side in sides) for name, family in FAMILIES.items()
     }
     best = max(fitting, key=lambda name: fitting[name])
     if fitting[best] < 0:
@@ -130,6 +131,11 @@ def _inherited(build: Callable[..., Any], network: Mapping[str, Any]) -> dict[st
     # What is not told, because there was no choice yet, is the default.
     defaults = inspect.signature(cls).parameters
     return {name: network["config"].get(name, defaults[name].default) for name in names}
+
+
+def _first_stage(network: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of a serialised generator that enlarges what another draws, the other."""
+    return _first_stage(network["config"]["source"]) if "source" in network["config"] else network
 
 
 def _class_of(build: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_t2i.networks.projected import ProjectedDiscriminator
     from keras_t2i.networks.spectral import SpectralConv2D, SpectralDense
     from keras_t2i.networks.text_tower import TextTower
+    from keras_t2i.networks.upscaled import UpscaledGenerator
 
 __all__ = [
     "ACTIVATIONS",
@@ -38,6 +39,7 @@ __all__ = [
     "SpectralConv2D",
     "SpectralDense",
     "TextTower",
+    "UpscaledGenerator",
 ]
 
 __getattr__ = lazy(
@@ -52,5 +54,6 @@ __getattr__ = lazy(
         "projected": ["ProjectedDiscriminator"],
         "spectral": ["SpectralConv2D", "SpectralDense"],
         "text_tower": ["TextTower"],
+        "upscaled": ["UpscaledGenerator"],
     },
 )

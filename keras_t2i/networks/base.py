@@ -25,6 +25,9 @@ class Network(keras.Model):
     inherited: tuple[str, ...] = ()
     """Settings that a network takes over from the one it starts from: older models have others than new ones."""
 
+    nested: tuple[str, ...] = ()
+    """Settings that are networks themselves."""
+
     def __init__(self, image_size: int, vocabulary_size: int | None = None, **kwargs: Any) -> None:
         # Inputs stay as they come, for token numbers cannot be rounded; every layer casts its own.
         super().__init__(autocast=False, **kwargs)

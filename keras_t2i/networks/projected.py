@@ -142,8 +142,12 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
                 "load a preset, before training."
             )
 
+    def maps(self, images: Any) -> list[Any]:
+        """What the frozen network sees in images, at strides 4, 8, 16 and 32, shapes `(B, h, w, C)`."""
+        return self.backbone(resize(images, self.input_size), training=False)
+
     def extract(self, images: Any, training: bool | None = None) -> list[Any]:
-        taps = self.backbone(resize(images, self.input_size), training=False)
+        taps = self.maps(images)
         mixed = [mix(tap) for mix, tap in zip(self.mix_channels, taps, strict=True)]
         for i in reversed(range(len(self.mix_scales))):
             mixed[i] = (mixed[i] + self.mix_scales[i](resize(mixed[i + 1], mixed[i].shape[1]))) / 2**0.5

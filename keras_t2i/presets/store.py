@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -71,6 +72,7 @@ def network_class(config: Any, base: type[keras.Model]) -> type[Any]:
         ValueError: if it is another.
     """
     list(FAMILIES.values())  # Imports every network there is a name for, and so registers it.
+    importlib.import_module("keras_t2i.networks.upscaled")
     name = str(config["registered_name"])
     found = keras.saving.get_registered_object(name)
     if not (isinstance(found, type) and issubclass(found, base) and found.__name__ == config["class_name"]):
@@ -78,7 +80,10 @@ def network_class(config: Any, base: type[keras.Model]) -> type[Any]:
             f"{config['class_name']!r} is not a {base.__name__.lower()} that is known here: import the module that "
             "registers it first."
         )
-    check_classes(config["config"], allowed=())
+    settings = dict(config["config"])
+    for name in getattr(found, "nested", ()):
+        network_class(settings.pop(name), base)
+    check_classes(settings, allowed=())
     return found
 
 

@@ -76,7 +76,8 @@ def prepare(config: RunConfig, run_dir: Path | None = None) -> Prepared:
     encoder = cached(model.text_encoder)
     images = replace(images, batch_size=config.batch_size or _BATCH).encode(encoder)
     assert images.train_split.embeddings is not None  # `encode` has just set them.
-    model.adapt(images.train_split.embeddings)
+    if config.strategy is None or model.image_size == config.image_size:
+        model.adapt(images.train_split.embeddings)
     if config.strategy is None:
         model.variety = _variety(config, model, images.train_split)
         return Prepared(config, model, images)
@@ -158,7 +159,7 @@ def finetuning(start_from: str, data: str, strategy: str = "full", **options: An
     return RunConfig(
         data,
         family=family_of(described),
-        image_size=described["generator"]["config"]["image_size"],
+        image_size=strategies.image_size(strategy, described["generator"]["config"]["image_size"]),
         text_encoder=files.encoder_name(start_from),
         start_from=start_from,
         strategy=strategy,
@@ -233,8 +234,8 @@ def _trained(config: RunConfig) -> TextToImageGAN:
     model = TextToImageGAN.from_preset(config.start_from)
     if model.text_encoder is None:
         raise ValueError(f"{config.start_from} has no text encoder, so that captions cannot be embedded for it.")
-    if model.image_size != config.image_size:
-        raise ValueError(f"{config.start_from} draws {model.image_size} pixels; {config.image_size} were asked for.")
+    if (drawn := strategies.image_size(str(config.strategy), model.image_size)) != config.image_size:
+        raise ValueError(f"{config.start_from} draws {drawn} pixels so; {config.image_size} were asked for.")
     model.card = card(config, model.card)
     return model
 

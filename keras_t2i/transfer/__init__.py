@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keras_t2i.transfer.mixing import MixedImages, mix_source
     from keras_t2i.transfer.plan import Plan, Weight
     from keras_t2i.transfer.prompt_tuning import SoftPrompt, add_tokens, learn_token
+    from keras_t2i.transfer.upscaling import upscale
 
 __all__ = [
     "STRATEGIES",
@@ -36,6 +37,7 @@ __all__ = [
     "mix_source",
     "modulation",
     "save_adapters",
+    "upscale",
 ]
 
 __getattr__ = lazy(
@@ -48,5 +50,6 @@ __getattr__ = lazy(
         "mixing": ["MixedImages", "mix_source"],
         "plan": ["Plan", "Weight"],
         "prompt_tuning": ["SoftPrompt", "add_tokens", "learn_token"],
+        "upscaling": ["upscale"],
     },
 )

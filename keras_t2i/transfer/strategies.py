@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keras_t2i.transfer.mixing import MixedImages
     from keras_t2i.transfer.plan import Plan
 
-__all__ = ["STRATEGIES", "Strategy", "apply", "mixed", "needs_source", "parse"]
+__all__ = ["STRATEGIES", "Strategy", "apply", "image_size", "mixed", "needs_source", "parse"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Strategy:
         source: Whether it needs the captions of the data that the model was trained on.
         mix: What it makes of the new images and the source's, with the options; or where to find it. It needs the
             source's data. `None` where it trains on the new ones alone.
+        enlarges: The size that images have afterwards, from the one before and the options; `None` where it stays.
+            Captions then stay centered as they were, not on the new data.
         keeps: What is kept beside the preset in the end: a function of the model and the run's directory that returns
             the file it has written, or where to find it.
     """
@@ -49,11 +51,19 @@ class Strategy:
     options: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
     source: bool = False
     mix: Callable[..., MixedImages] | str | None = None
+    enlarges: Callable[..., int] | None = None
     keeps: Callable[..., Any] | str | None = None
 
 
 def _ways(module: str) -> str:
     return f"keras_t2i.transfer.{module}"
+
+
+def _enlarged(size: int, image_size: int | None = None, **_: Any) -> int:
+    image_size = image_size or 2 * size
+    if image_size not in (2 * size, 4 * size):
+        raise ValueError(f"`upscale` makes images 2 or 4 times as large: of {size} pixels not {image_size}.")
+    return image_size
 
 
 STRATEGIES: Table[Strategy] = Table(
@@ -119,6 +129,15 @@ STRATEGIES: Table[Strategy] = Table(
             {"share": float},
             mix=_ways("mixing:mix_source"),
         ),
+        "upscale": Strategy(
+            _ways("upscaling:upscale"),
+            "Second stage",
+            "A second stage behind the generator, on the same images: twice the size (image_size=128; width=32, "
+            "depth=4), forms and captions as before.",
+            "Zhang et al. 2017, arXiv:1612.03242",
+            {"image_size": int, "width": int, "depth": int},
+            enlarges=_enlarged,
+        ),
     },
     aliases={"finetuned": "full", "mix_source": "mixing"},
 )
@@ -143,6 +162,18 @@ def parse(spec: str) -> list[tuple[str, dict[str, Any]]]:
 def needs_source(spec: str) -> bool:
     """Whether a strategy needs the data that the model was trained on."""
     return any(STRATEGIES[name].source or STRATEGIES[name].mix is not None for name, _ in parse(spec))
+
+
+def image_size(spec: str, before: int) -> int:
+    """The size that images have by a strategy, in pixels, from the one that the model draws before.
+
+    Raises:
+        ValueError: if a strategy does not lead there.
+    """
+    for name, options in parse(spec):
+        if (enlarges := STRATEGIES[name].enlarges) is not None:
+            before = enlarges(before, **options)
+    return before
 
 
 def apply(spec: str, gan: TextToImage, source_embeddings: np.ndarray | None = None) -> Plan:

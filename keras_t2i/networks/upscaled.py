@@ -1,0 +1,140 @@
+"""A generator with a second stage: what draws small images, and what makes them larger and sharper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from keras_t2i.networks.base import Generator, check_image_size
+from keras_t2i.networks.blocks import Block, leaky
+
+__all__ = ["UpscaledGenerator", "Upscaler"]
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class UpscaledGenerator(Generator):
+    """Draws with a trained generator, and enlarges what it drew.
+
+    What costs most, forms and what captions say, is learned at the size of the first stage; the second one, a few
+    convolutions, learns edges and texture within minutes. `keras_t2i.transfer.upscale` makes one and trains it.
+
+    Reference:
+        StackGAN (Zhang et al., 2017), arXiv:1612.03242, for the two stages. Differs: the second one neither reads the
+        caption nor draws noise, and is trained on reduced real images too.
+
+    Args:
+        source: The trained generator of the first stage.
+        image_size: Height and width of the enlarged images in pixels: 2 or 4 times those of `source`.
+        width: Channels of the second stage at the size of the first.
+        depth: Residual blocks of the second stage.
+
+    Call arguments:
+        latents: As of `source`.
+        sentence_embeddings: Likewise.
+
+    Returns:
+        Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
+
+    Raises:
+        ValueError: if `image_size` is not 2 or 4 times that of `source`, or not one that networks draw.
+    """
+
+    nested = ("source",)
+
+    def __init__(
+        self, source: Generator, image_size: int = 128, width: int = 32, depth: int = 4, **kwargs: Any
+    ) -> None:
+        super().__init__(check_image_size(image_size), source.latent_dim, **kwargs)
+        factor = image_size // source.image_size
+        if factor not in (2, 4):
+            raise ValueError(
+                f"Images of {source.image_size} pixels are enlarged 2 or 4 times, not to {image_size} pixels."
+            )
+        self.source = source
+        self.reads, self.width, self.depth = source.reads, width, depth
+        self.upscaler = Upscaler(factor, width, depth, name="upscaler")
+
+    def build_for(self, embedding_dim: int) -> None:
+        if not self.built:
+            self.source.build_for(embedding_dim)
+            super().build_for(embedding_dim)
+            self._center()
+
+    def adapt(self, sentence_embeddings: np.ndarray) -> None:
+        self.source.adapt(sentence_embeddings)
+        self._center()
+
+    def _center(self) -> None:
+        if self.source.text_tower is None:
+            self.text_mean.assign(self.source.text_mean)
+            self.text_scale.assign(self.source.text_scale)
+
+    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+        return self.upscaler(self.source(latents, sentence_embeddings, training=training))
+
+    def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
+        return self.source.features(latents, sentence_embeddings, training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["latent_dim"], config["vocabulary_size"]  # The source's.
+        source = keras.saving.serialize_keras_object(self.source)
+        return {**config, "source": source, "width": self.width, "depth": self.depth}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> UpscaledGenerator:
+        return cls(**{**config, "source": keras.saving.deserialize_keras_object(config["source"])})
+
+
+class Upscaler(Block):
+    """Makes images larger and draws what is missing: residual blocks at their own size, a convolution at each larger.
+
+    Args:
+        factor: How many times larger, a power of two.
+        width: Channels at the size of the images that come in; half of them after the first doubling.
+        depth: Residual blocks.
+
+    Call arguments:
+        images: Images in [-1, 1], float32, shape `(B, H, W, 3)`.
+
+    Returns:
+        Larger ones in [-1, 1], float32, shape `(B, factor * H, factor * W, 3)`.
+    """
+
+    def __init__(self, factor: int, width: int = 32, depth: int = 4, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        doublings = factor.bit_length() - 1
+        self.stem = _conv(width)
+        self.blocks = [Residual(width) for _ in range(depth)]
+        self.grown = [_conv(max(8, width >> (i + 1))) for i in range(doublings)]
+        self.to_image = _conv(3, 0.02)
+        self.upsample = layers.UpSampling2D(2, interpolation="bilinear")
+
+    def call(self, images: Any) -> Any:
+        features = self.stem(images)
+        for block in self.blocks:
+            features = block(features)
+        for conv in self.grown:
+            images = self.upsample(images)
+            features = conv(self.upsample(leaky(features)))
+        return ops.clip(images + ops.cast(self.to_image(leaky(features)), "float32"), -1.0, 1.0)
+
+
+class Residual(Block):
+    """Two convolutions beside a shortcut, which they start near."""
+
+    def __init__(self, width: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.conv_in = _conv(width)
+        self.conv_out = _conv(width, 0.02)
+
+    def call(self, features: Any) -> Any:
+        return features + self.conv_out(leaky(self.conv_in(leaky(features))))
+
+
+def _conv(filters: int, scale: float = 2.0) -> layers.Conv2D:
+    initializer = keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
+    return layers.Conv2D(filters, 3, padding="same", kernel_initializer=initializer)
