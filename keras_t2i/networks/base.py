@@ -75,6 +75,12 @@ class Network(keras.Model):
         self.text_mean.assign(embeddings.mean(axis=0))
         self.text_scale.assign(1.0 / spread if spread > 1e-3 else 1.0)
 
+    def center_like(self, other: Network) -> None:
+        """Reads captions centered and scaled as another network does."""
+        if self.text_tower is None and other.text_tower is None:
+            for ours, theirs in ((self.text_mean, other.text_mean), (self.text_scale, other.text_scale)):
+                ours.assign(np.array(ops.convert_to_numpy(theirs)))  # In JAX the two would share memory.
+
     def standardized(self, sentence_embeddings: Any) -> Any:
         """The embeddings, centered and scaled as `adapt` found best; unchanged before.
 

@@ -44,7 +44,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
     Args:
         image_size: Height and width in pixels: 32, 64, 128 or 256.
         input_size: Height and width, a multiple of 32, to which images are brought for the frozen network; by default
-            their own, but at least 96: it does not see the finest detail of what it gets. It was trained at 224; the
+            their own, but at least 128: it does not see the finest detail of what it gets. It was trained at 224; the
             cost grows with the square.
         widths: Channels at strides 4, 8, 16 and 32 after mixing.
         head_width: Channels of the heads.
@@ -77,7 +77,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), **kwargs)
-        input_size = max(96, image_size) if input_size is None else input_size
+        input_size = max(128, image_size) if input_size is None else input_size
         if input_size < 32 or input_size % 32:
             raise ValueError(f"`input_size` must be a positive multiple of 32; got {input_size}.")
         if len(widths) != len(_TAPS):

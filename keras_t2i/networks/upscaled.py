@@ -61,16 +61,11 @@ class UpscaledGenerator(Generator):
         if not self.built:
             self.source.build_for(embedding_dim)
             super().build_for(embedding_dim)
-            self._center()
+            self.center_like(self.source)
 
     def adapt(self, sentence_embeddings: np.ndarray) -> None:
         self.source.adapt(sentence_embeddings)
-        self._center()
-
-    def _center(self) -> None:
-        if self.source.text_tower is None:
-            self.text_mean.assign(self.source.text_mean)
-            self.text_scale.assign(self.source.text_scale)
+        self.center_like(self.source)
 
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         return self.upscaler(self.source(latents, sentence_embeddings, training=training))

@@ -31,7 +31,9 @@ _PACKAGE = "keras_t2i"
 
 GeneratorTerm = Callable[[Any, dict[str, Any]], Any]
 """A function of the generated images and of the batch they were generated for, whose value, a scalar, is added to the
-generator's loss. The batch holds `"images"`, `"latents"` and `"sentence_embeddings"`."""
+generator's loss. The batch holds `"images"`, `"latents"` and `"sentence_embeddings"`. A term with a method
+`draw(generator, images, latents, sentence_embeddings)` draws what a step of training judges: see
+`keras_t2i.objectives.redrawing`."""
 
 
 class AdversarialLoss:

@@ -46,9 +46,7 @@ def upscale(gan: TextToImageGAN, image_size: int | None = None, width: int = 32,
     vocabulary_size = gan.discriminator.vocabulary_size
     discriminator = recipe.discriminator(image_size=image_size, vocabulary_size=vocabulary_size)
     discriminator.build_for(gan.embedding_dim)
-    if discriminator.text_tower is None:
-        discriminator.text_mean.assign(gan.generator.text_mean)
-        discriminator.text_scale.assign(gan.generator.text_scale)
+    discriminator.center_like(gan.generator)
     if backbone := getattr(gan.discriminator, "backbone", None):
         discriminator.initialize_backbone(backbone.get_weights())
     gan.use_networks(generator, discriminator)

@@ -1,4 +1,4 @@
-"""Keras on JAX with TensorFlow beside it: captions are read, `tf.data` is trained on, and runs are resumed.
+"""Keras on JAX with TensorFlow beside it: captions are read, `tf.data` is trained on, runs resumed, images enlarged.
 
 KERAS_BACKEND=jax python captions_in_jax.py OUTPUT.npz
 """
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i import TextToImageGAN, runs
-from keras_t2i.models import build_gan
+from keras_t2i import TextToImageGAN, runs, transfer
+from keras_t2i.models import build_gan, compile_gan
 
 
 def main(output: str) -> None:
@@ -26,13 +26,22 @@ def main(output: str) -> None:
     config = runs.RunConfig("shapes:64", "mlp", image_size=32, batch_size=16)
     run = Path(output).with_name("run")
     trained_to = [runs.train(config, run, epochs=epochs, verbose=0)["steps"] for epochs in (1, 2)]
+    steps = int(trained.generator_optimizer.iterations.value)
+    source = trained.ema_generator.get_weights()
+    plan = transfer.upscale(trained, width=4, depth=1)
+    compile_gan(trained, "mlp", generator_terms=plan.terms)
+    large = {**batch, "images": random.uniform(-1, 1, (2, 64, 64, 3)).astype("float32")}
+    enlarged = trained.fit(tf.data.Dataset.from_tensors(large).repeat(2), verbose=0).history
+    kept = zip(source, trained.ema_generator.source.get_weights(), strict=True)
     np.savez(
         output,
         embeddings=embeddings,
         images=gan.generate(captions, seed=3),
-        losses=history["generator_loss"] + history["discriminator_loss"],
+        losses=[*history["generator_loss"], *history["discriminator_loss"], *enlarged["generator_loss"]],
+        source_kept=all(np.array_equal(before, after) for before, after in kept),
+        enlarged=trained.generate(captions),
         trained_to=trained_to,
-        steps=int(trained.generator_optimizer.iterations.value),
+        steps=steps,
     )
 
 

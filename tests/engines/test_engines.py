@@ -215,6 +215,8 @@ def test_with_tensorflow_beside_it_jax_reads_captions_too(tmp_path: Path) -> Non
         first, second = theirs["trained_to"]
         assert second == 2 * first > 0
         assert np.isfinite(theirs["losses"]).all()
+        assert theirs["source_kept"]
+        assert theirs["enlarged"].shape == (2, 64, 64, 3)
     assert TextToImageGAN.from_preset(tmp_path / "run").generate("a red star").shape == (1, 32, 32, 3)
 
 

@@ -161,7 +161,7 @@ def test_a_run_that_was_begun_in_another_form_goes_on_in_it(features, tmp_path):
         (tmp_path / f"{number:02d}.txt").write_text(f"a picture of kind {number % 2}")
     config = RunConfig(str(tmp_path), "projected", image_size=32, frozen_features=str(tmp_path / "mobilenet.npz"))
     new = prepare(config, tmp_path / "run").model
-    assert (new.generator.normalized, new.discriminator.input_size) == (True, 96)
+    assert (new.generator.normalized, new.discriminator.input_size) == (True, 128)
     assert new.variety is not None
     old = TextToImageGAN(
         new.text_encoder, CompactGenerator(32, normalized=False), ProjectedDiscriminator(32, input_size=64)
