@@ -8,9 +8,25 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 if TYPE_CHECKING:
-    from keras_t2i.core.backend_tensorflow import cond_or_zero, example, input_gradients, jitted, value_and_gradients
+    from keras_t2i.core.backend_tensorflow import (
+        cond_or_zero,
+        example,
+        has_bfloat16,
+        input_gradients,
+        jitted,
+        value_and_gradients,
+    )
 
-__all__ = ["cond_or_zero", "example", "input_gradients", "is_jax", "jitted", "need_tensorflow", "value_and_gradients"]
+__all__ = [
+    "cond_or_zero",
+    "example",
+    "has_bfloat16",
+    "input_gradients",
+    "is_jax",
+    "jitted",
+    "need_tensorflow",
+    "value_and_gradients",
+]
 
 _MODULES = {"tensorflow": "keras_t2i.core.backend_tensorflow", "jax": "keras_t2i.core.backend_jax"}
 

@@ -15,7 +15,16 @@ from jax import numpy as jnp
 
 from keras_t2i.core.keras_internals import known_values
 
-__all__ = ["cond_or_zero", "example", "input_gradients", "jitted", "value_and_gradients"]
+__all__ = ["cond_or_zero", "example", "has_bfloat16", "input_gradients", "jitted", "value_and_gradients"]
+
+_FROM = 8.0
+"""Compute capability from which graphics cards multiply in bfloat16."""
+
+
+def has_bfloat16() -> bool:
+    """Whether there is an accelerator that is faster in bfloat16."""
+    device = jax.local_devices()[0]
+    return device.platform == "tpu" or float(getattr(device, "compute_capability", None) or 0) >= _FROM
 
 
 def example(shape: Any) -> Any:

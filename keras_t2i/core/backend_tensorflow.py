@@ -7,7 +7,17 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["cond_or_zero", "example", "input_gradients", "jitted", "value_and_gradients"]
+__all__ = ["cond_or_zero", "example", "has_bfloat16", "input_gradients", "jitted", "value_and_gradients"]
+
+_FROM = (8, 0)
+"""Compute capability from which graphics cards multiply in bfloat16."""
+
+
+def has_bfloat16() -> bool:
+    """Whether there is an accelerator that is faster in bfloat16."""
+    found = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    able = [details.get("compute_capability", (0, 0)) >= _FROM for details in found]
+    return bool(tf.config.list_physical_devices("TPU")) or (bool(able) and all(able))
 
 
 def example(shape: Any) -> Any:

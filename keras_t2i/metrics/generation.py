@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.core.backend import need_tensorflow
 from keras_t2i.core.pixels import rounded
 from keras_t2i.metrics.attributes import AttributeJudge, attribute_accuracy
 from keras_t2i.metrics.frechet import frechet_distance
@@ -49,6 +50,9 @@ class GenerationMetric(keras.metrics.Metric):
     Args:
         name: Name of the number in the logs.
 
+    Raises:
+        ValueError: where Keras runs on anything but TensorFlow.
+
     Call arguments of `update_state`:
         batch: The batch as the model got it, a dictionary with `"images"` and whatever else the data set gives
             (`CaptionedImages.validation` gives `"captions"`, and `"labels"` where it has them).
@@ -60,6 +64,7 @@ class GenerationMetric(keras.metrics.Metric):
     needs: tuple[str, ...] = ("images",)
 
     def __init__(self, name: str) -> None:
+        need_tensorflow("Images are measured in `fit`")
         super().__init__(name=name)
         self._gathered = _Gathered()
 

@@ -70,6 +70,7 @@ class RunConfig:
         strategy: How to transfer from `start_from`, see `keras_t2i.transfer.STRATEGIES`; networks and text encoder are
             then its own. `None` to train everything, from weights that any networks of that form may have.
         augment: `None` for what suits the data: augmented where a strategy has fewer than 1,000 training images.
+        mixed_precision: `None` for what suits the machine that a run is begun on.
         batch_size: `None` for what suits the data: 8 where a strategy has fewer than 1,000 training images, else 32.
     """
 
@@ -161,7 +162,12 @@ class RunConfig:
     max_skipped_share: float = _option(
         0.05, "Share of unusable rows above which training is refused.", panel="Data", limits=(0, 1)
     )
-    mixed_precision: bool = _option(False, "Compute in bfloat16.", commands=("train", "compare"), varies=True)
+    mixed_precision: bool | None = _option(
+        None,
+        "Compute in bfloat16. Default: where there is a GPU or a TPU that is faster in it.",
+        commands=("train", "compare"),
+        varies=True,
+    )
     start_from: str | None = _option(
         None, "Preset or run with the same networks, to begin with its weights.", panel="Model", commands=("train",)
     )

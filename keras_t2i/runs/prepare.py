@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_t2i import data
 from keras_t2i.core import specs
+from keras_t2i.core.backend import has_bfloat16
 from keras_t2i.core.cache import cache_directory
 from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data import RENDERED, CaptionedImages, Split
@@ -65,6 +66,7 @@ def prepare(config: RunConfig, run_dir: Path | None = None) -> Prepared:
         ValueError: if the model or the data cannot be had, or do not go together.
         OSError: if something cannot be read.
     """
+    config = replace(config, mixed_precision=_mixed_precision(config, run_dir))
     if config.mixed_precision:
         keras.config.set_dtype_policy("mixed_bfloat16")
     # First: a mistyped name should not wait for a large folder to be decoded.
@@ -188,6 +190,15 @@ def fitted(config: RunConfig, images: CaptionedImages) -> RunConfig:
     augment = few if config.augment is None else config.augment
     batch_size = config.batch_size or (_SMALL_BATCH if few else _BATCH)
     return replace(config, augment=augment, batch_size=batch_size)
+
+
+def _mixed_precision(config: RunConfig, run_dir: Path | None) -> bool | None:
+    """What is asked for, or what the run was begun with; else whether this machine gains from bfloat16."""
+    if config.mixed_precision is not None or config.strategy is not None:  # A trained model has its own.
+        return config.mixed_precision
+    if run_dir is not None and (run_dir / "config.json").is_file():
+        return RunConfig.read(run_dir).mixed_precision
+    return True if has_bfloat16() else None
 
 
 def _variety(config: RunConfig, model: TextToImageGAN, split: Split) -> Variety | None:

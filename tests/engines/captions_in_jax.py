@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i import TextToImageGAN, runs, transfer
+from keras_t2i import TextToImageGAN, metrics, runs, transfer
 from keras_t2i.models import build_gan, compile_gan
 
 
@@ -26,6 +26,10 @@ def main(output: str) -> None:
     config = runs.RunConfig("shapes:64", "mlp", image_size=32, batch_size=16)
     run = Path(output).with_name("run")
     trained_to = [runs.train(config, run, epochs=epochs, verbose=0)["steps"] for epochs in (1, 2)]
+    try:
+        refused = str(metrics.Texture())
+    except ValueError as error:
+        refused = str(error)
     steps = int(trained.generator_optimizer.iterations.value)
     source = trained.ema_generator.get_weights()
     plan = transfer.upscale(trained, width=4, depth=1)
@@ -42,6 +46,7 @@ def main(output: str) -> None:
         enlarged=trained.generate(captions),
         trained_to=trained_to,
         steps=steps,
+        refused=refused,
     )
 
 
