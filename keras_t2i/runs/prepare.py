@@ -194,11 +194,12 @@ def fitted(config: RunConfig, images: CaptionedImages) -> RunConfig:
 
 def _mixed_precision(config: RunConfig, run_dir: Path | None) -> bool | None:
     """What is asked for, or what the run was begun with; else whether this machine gains from bfloat16."""
-    if config.mixed_precision is not None or config.strategy is not None:  # A trained model has its own.
+    if config.mixed_precision is not None:
         return config.mixed_precision
     if run_dir is not None and (run_dir / "config.json").is_file():
         return RunConfig.read(run_dir).mixed_precision
-    return True if has_bfloat16() else None
+    # A trained model has its own.
+    return True if config.strategy is None and has_bfloat16() else None
 
 
 def _variety(config: RunConfig, model: TextToImageGAN, split: Split) -> Variety | None:
