@@ -196,8 +196,11 @@ def _mixed_precision(config: RunConfig, run_dir: Path | None) -> bool | None:
     """What is asked for, or what the run was begun with; else whether this machine gains from bfloat16."""
     if config.mixed_precision is not None:
         return config.mixed_precision
-    if run_dir is not None and (run_dir / "config.json").is_file():
-        return RunConfig.read(run_dir).mixed_precision
+    if run_dir is not None and (run_dir / "config.json").exists():
+        try:
+            return RunConfig.read(run_dir).mixed_precision
+        except ValueError:
+            return None  # No run: which is said where one would be written.
     # A trained model has its own.
     return True if config.strategy is None and has_bfloat16() else None
 
