@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from checks import EMBEDDING_DIM, make_batch, move_weights, one_line, tensors, tiny_networks
+from checks import EMBEDDING_DIM, make_batch, make_latents, move_weights, one_line, tensors, tiny_networks
 
 from keras_t2i import transfer
+from keras_t2i.export.litert_runner import LiteRTBundle
 from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.transfer.layers import named_layers, own_weights
 
@@ -41,7 +43,7 @@ def pretrained(family: str = "compact", seed: int = 0, text_encoder: Any = None)
 
 
 def fit(gan: TextToImageGAN, steps: int = 2) -> None:
-    batches = [tensors(make_batch(seed=number)) for number in range(steps)]
+    batches = [tensors(make_batch(4, gan.image_size, seed=number)) for number in range(steps)]
     stacked = {key: tf.concat([batch[key] for batch in batches], axis=0) for key in batches[0]}
     gan.fit(tf.data.Dataset.from_tensor_slices(stacked).batch(4), verbose=0)
 
@@ -68,6 +70,19 @@ def values(gan: TextToImageGAN, side: str) -> dict[str, np.ndarray]:
 def moved(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> set[str]:
     assert before.keys() == after.keys()
     return {name for name in before if not np.array_equal(before[name], after[name])}
+
+
+def check_exports_draw_the_same(gan: TextToImageGAN, place: Path) -> np.ndarray:
+    """Exports to LiteRT and as a SavedModel, and draws two captions with each; returns what the model drew."""
+    latents, text = make_latents(2), CAPTIONS[:2]
+    expected = gan.ema_generator(latents, text, training=False).numpy()
+    gan.export(place / "litert", format="litert")
+    np.testing.assert_allclose(LiteRTBundle(place / "litert").draw(latents, text), expected, atol=1e-5)
+    gan.export(place / "serving")
+    served = tf.saved_model.load(str(place / "serving")).signatures["generate_from_embeddings"]
+    images = served(latents=tf.constant(latents), sentence_embeddings=tf.constant(text))["images"]
+    np.testing.assert_allclose(images, expected, atol=1e-6)
+    return expected
 
 
 def check_only_the_plan_moves(gan: TextToImageGAN, plan: transfer.Plan, run_eagerly: bool = True) -> None:

@@ -35,6 +35,7 @@ from keras_t2i.metrics import (
     perceptual_distances,
     spectral_difference,
 )
+from keras_t2i.metrics.kernel import KernelEstimate
 from keras_t2i.runs.config import RunConfig
 from keras_t2i.runs.prepare import dataset as dataset_of
 
@@ -56,11 +57,10 @@ def main() -> None:
     held_out, train = dataset.validation_split, dataset.train_split
     assert held_out is not None
     random = np.random.default_rng(1234)
-    numbers = random.permutation(held_out.num_images)[:NUM_IMAGES]
+    numbers, captions = chosen(held_out, random)
     others = random.permutation(train.num_images)
     fill = 2 * NUM_IMAGES - len(numbers)
     pixels = np.concatenate([held_out.pixels(numbers), train.pixels(others[:fill])])
-    captions = [held_out.captions[position] for position in held_out.caption_of_each()[numbers]]
     measure = Measures(features, pixels, captions, train)
     print(
         "| images | kernel distance | variety | colors obeyed | hatching, dB | worst band, dB |",
@@ -75,6 +75,18 @@ def main() -> None:
     print(measure.row("other real images", train.pixels(others[fill : fill + NUM_IMAGES]), None))
 
 
+def chosen(held_out: Split, random: np.random.Generator) -> tuple[np.ndarray, list[str]]:
+    """Numbers of the held-out images whose captions are drawn, and a caption of each."""
+    numbers = random.permutation(held_out.num_images)[:NUM_IMAGES]
+    return numbers, [held_out.captions[position] for position in held_out.caption_of_each()[numbers]]
+
+
+def distance_of(real: np.ndarray, found: np.ndarray) -> KernelEstimate:
+    """Kernel distance of features that are scaled so that the real ones have a root mean square of 1."""
+    scale = 1.0 / np.sqrt(np.mean(real**2))
+    return kernel_distance(scale * real, scale * found)
+
+
 class Measures:
     """What is measured of images, beside real ones."""
 
@@ -83,14 +95,13 @@ class Measures:
     ) -> None:
         self.features, self.pixels, self.captions = features, pixels, captions
         self.real = features(pixels)
-        self.scale = 1.0 / np.sqrt(np.mean(self.real**2))
         known = set(train.captions)
         pairs = real_pairs(train, [caption for caption in captions[:256] if caption in known])
         assert pairs is not None, "no two images share a caption"
         self.apart = float(perceptual_distances(features, *pairs.pixels(train)).mean())
 
     def row(self, name: str, images: np.ndarray, of_each: np.ndarray | None) -> str:
-        distance = kernel_distance(self.scale * self.real, self.scale * self.features(images))
+        distance = distance_of(self.real, self.features(images))
         cells = [f"{distance.value:.3f} ({distance.low:.3f} to {distance.high:.3f})"]
         if of_each is None:
             cells += ["1", ""]

@@ -14,19 +14,20 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from measure_in_squeezenet import SIZE, squeezenet
+import tensorflow as tf
+from measure_in_squeezenet import NUM_IMAGES, SIZE, chosen, distance_of, squeezenet
 from PIL import Image
 
 import keras_t2i
 from keras_t2i.core.latents import latents_for
 from keras_t2i.core.pixels import from_bytes, resize, to_uint8
-from keras_t2i.metrics import kernel_distance, perceptual_distances
+from keras_t2i.metrics import perceptual_distances
 from keras_t2i.models.sampling import Sampler, prompt_embeddings
 from keras_t2i.networks import UpscaledGenerator
 from keras_t2i.runs.config import RunConfig
 from keras_t2i.runs.prepare import dataset as dataset_of
 
-NUM_IMAGES, IN_GRID = 800, 8
+IN_GRID = 8
 
 
 def main() -> None:
@@ -43,8 +44,7 @@ def main() -> None:
     held_out, train = dataset.validation_split, dataset.train_split
     assert held_out is not None
     random = np.random.default_rng(1234)
-    numbers = random.permutation(held_out.num_images)[:NUM_IMAGES]
-    captions = [held_out.captions[position] for position in held_out.caption_of_each()[numbers]]
+    numbers, captions = chosen(held_out, random)
     photos = held_out.pixels(numbers)
     others = train.pixels(random.permutation(train.num_images)[: 2 * NUM_IMAGES])
     small_size, size = network.source.image_size, network.image_size
@@ -73,15 +73,15 @@ def main() -> None:
     of_others, of_reduced = features(others), features(to_uint8(reduced(others)))
 
     def distance(real: np.ndarray, images: np.ndarray) -> str:
-        scale = 1.0 / np.sqrt(np.mean(real**2))
-        return f"{kernel_distance(scale * real, scale * features(images)).value:.3f}"
+        return f"{distance_of(real, features(images)).value:.3f}"
 
     print("| images | kernel distance | dB | perceptual distance |", "|---|---|---|---|", sep="\n")
     print(f"| drawn, {small_size} px, against photos of {small_size} px | {distance(of_reduced, drawn)} | | |")
     for name, images in rows.items():
         cells = ["", ""]
         if "reduced" in name:
-            cells = [f"{decibels(images, photos):.1f}", f"{perceptual_distances(features, images, photos).mean():.3f}"]
+            decibels = np.mean(tf.image.psnr(images, photos, 255))
+            cells = [f"{decibels:.1f}", f"{perceptual_distances(features, images, photos).mean():.3f}"]
         print(f"| {name}, {size} px | {distance(of_others, images)} | {' | '.join(cells)} |", flush=True)
     grid = np.concatenate([np.concatenate(list(images[:IN_GRID]), axis=1) for images in rows.values()])
     Image.fromarray(grid).save(options.output)
@@ -89,12 +89,6 @@ def main() -> None:
 
 def in_parts(images: np.ndarray) -> list[np.ndarray]:
     return [images[start : start + 50] for start in range(0, len(images), 50)]
-
-
-def decibels(images: np.ndarray, originals: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in decibels, the mean over images."""
-    squared = np.mean((images.astype(np.float64) - originals) ** 2, axis=(1, 2, 3))
-    return float(np.mean(10 * np.log10(255**2 / squared)))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,6 @@ PACKAGES = {
     "3d": ("@lobehub/fluent-emoji-3d", "1.1.0", "Fluent Emoji, copyright Microsoft Corporation, MIT"),
 }
 NAMES = ("emojibase-data", "17.0.0", "Names and keywords: Unicode CLDR, Unicode License V3; emojibase-data, MIT")
-STYLES = tuple(PACKAGES)
 
 LEFT_OUT = {"skin-tone", "hair-style", "keycap", "alphanum", "country-flag", "subdivision-flag"}
 THINGS = {"animals-nature", "food-drink", "travel-places", "activities", "objects"}
@@ -96,19 +95,19 @@ def named(directory: Path) -> Iterator[dict[str, Any]]:
     entries = json.loads((directory / "en" / "data.json").read_text())
     levels = json.loads((directory / "meta" / "groups.json").read_text())
     for entry in entries:
-        if "group" not in entry or levels["subgroups"][str(entry["subgroup"])] in LEFT_OUT:
+        if "group" not in entry:
             continue
+        group, subgroup = levels["groups"][str(entry["group"])], levels["subgroups"][str(entry["subgroup"])]
         name = re.sub(r"[\u201c\u201d]", "", entry["label"]).replace("\u2019", "'")
-        if "facing right" in name:
+        if subgroup in LEFT_OUT or "facing right" in name:
             continue
-        subgroup = levels["subgroups"][str(entry["subgroup"])]
-        is_thing = levels["groups"][str(entry["group"])] in THINGS or subgroup in ("heart", "geometric")
+        is_thing = group in THINGS or subgroup in ("heart", "geometric")
         told_apart = any(re.search(rf"\b{word}s?\b", name) for word in TOLD_APART)
         yield {
             "name": name,
             "keywords": [tag for tag in entry.get("tags", ()) if tag != name],
             "code": entry["hexcode"].lower(),
-            "group": levels["groups"][str(entry["group"])],
+            "group": group,
             "recolor": is_thing and not told_apart,
         }
 
@@ -139,7 +138,7 @@ def drawer(directory: Path) -> Any:
             return None
         width, height = icon.get("width", icons["width"]), icon.get("height", icons["height"])
         svg = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+            '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
             f'viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {width} {height}">{icon["body"]}</svg>'
         )
         drawn = resvg_py.svg_to_bytes(svg_string=svg, width=2 * SIZE, height=2 * SIZE, skip_system_fonts=True)
@@ -162,8 +161,8 @@ def written(folder: Path, style: str, entry: dict[str, Any], picture: Image.Imag
     """Writes a picture and its recolored copies; yields their rows."""
     name, stem = entry["name"], f"{style}-{entry['code']}"
     random = np.random.default_rng(_number(stem))
-    common = {"split": "validation" if _number(name) % 12 == 0 else "train", "name": name, "style": style}
-    common["group"] = entry["group"]
+    split = "validation" if _number(name) % 12 == 0 else "train"
+    common = {"split": split, "name": name, "style": style, "group": entry["group"]}
     picture.save(folder / "images" / f"{stem}.png", optimize=True)
     yield {"file_name": f"images/{stem}.png", "text": captions(name, style, entry["keywords"], random), **common}
     hue = dominant_hue(picture) if entry["recolor"] else None
@@ -173,19 +172,23 @@ def written(folder: Path, style: str, entry: dict[str, Any], picture: Image.Imag
     far = [color for color, other in HUES.items() if abs((other - hue + 180) % 360 - 180) > 15 or color in TONES]
     for color in random.choice(far, RECOLORED, replace=False).tolist():
         recolored(picture, hue, color).save(folder / "images" / f"{stem}-{color}.png", optimize=True)
-        text = [f"a {color} {bare}, {style} style", f"{color} {bare}", f"a {color} {bare}", f"{color} {bare}, {style}"]
+        thing, whole = f"{color} {bare}", with_article(f"{color} {bare}")
+        text = [f"{whole}, {style} style", thing, whole, f"{thing}, {style}"]
         yield {"file_name": f"images/{stem}-{color}.png", "text": text, **common, "color": color}
 
 
 def captions(name: str, style: str, keywords: list[str], random: np.random.Generator) -> list[str]:
     """What may be said of a picture: the name, with and without its style, and some keywords."""
-    article = "an" if name[0] in "aeiou" else "a"
-    texts = [f"{name}, {style} style", name, f"{article} {name}", f"{article} {name}, {style} style"]
-    texts.append(f"{article} {name} emoji in {style} style")
+    whole = with_article(name)
+    texts = [f"{name}, {style} style", name, whole, f"{whole}, {style} style", f"{whole} emoji in {style} style"]
     if keywords:
         drawn = random.permutation(keywords)[:4].tolist()
         texts += [f"{name}, {', '.join(drawn)}, {style} style", f"{', '.join(drawn)}, {style} style"]
     return texts
+
+
+def with_article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def dominant_hue(picture: Image.Image) -> float | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 from keras import layers, ops
 
-__all__ = ["Block", "gelu", "leaky", "relu", "silu", "tile_text", "unit_rms", "upsample"]
+__all__ = ["Block", "convolution", "gelu", "leaky", "relu", "silu", "tile_text", "unit_rms", "upsample"]
 
 
 class Block(layers.Layer):
@@ -14,6 +15,12 @@ class Block(layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Leaves it to the call."""
+
+
+def convolution(filters: int, size: int = 3, strides: int = 1, scale: float = 2.0, **kwargs: Any) -> layers.Conv2D:
+    """A convolution that keeps the size, or divides it by `strides`; its outputs vary with `scale`, at first."""
+    initializer = keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
+    return layers.Conv2D(filters, size, strides=strides, padding="same", kernel_initializer=initializer, **kwargs)
 
 
 def leaky(features: Any) -> Any:

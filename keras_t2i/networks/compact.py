@@ -10,7 +10,7 @@ from keras import layers, ops
 
 from keras_t2i.networks.attention import SelfAttention, attention_size
 from keras_t2i.networks.base import Generator, check_depth, check_image_size
-from keras_t2i.networks.blocks import Block, unit_rms
+from keras_t2i.networks.blocks import Block, convolution, unit_rms
 from keras_t2i.networks.families import ACTIVATIONS, Family
 from keras_t2i.networks.projection import ProjectionDiscriminator
 
@@ -92,8 +92,8 @@ class CompactGenerator(Generator):
         self.blocks = [UpBlock(filters, *form, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])]
         self.attention = SelfAttention(name="attention") if self.attention_at else None
         self.upsample = layers.UpSampling2D(2, interpolation=interpolation)
-        self.full_size = _conv(max(1, self.widths[-1] // 2), name="full_size")
-        self.to_image = _conv(3, scale=1.0, name="to_image")
+        self.full_size = convolution(max(1, self.widths[-1] // 2), name="full_size")
+        self.to_image = convolution(3, scale=1.0, name="to_image")
 
     def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
         text = self.activate(self.to_text(self.standardized(sentence_embeddings)))
@@ -170,12 +170,12 @@ class CompactDiscriminator(ProjectionDiscriminator):
             raise ValueError(f"Images of {image_size} pixels need {num_scales} `widths`; got {self.widths}.")
         self.activation, self.depth = activation, check_depth(depth)
         self.activate = ACTIVATIONS[activation]
-        self.stem = _conv(self.widths[0], 4, strides=2, name="stem")
+        self.stem = convolution(self.widths[0], 4, strides=2, name="stem")
         self.blocks = [
             DownBlock(filters, activation, depth, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])
         ]
         self.attention = SelfAttention(name="attention") if self.attention_at else None
-        self.head = _conv(head_width, name="head")
+        self.head = convolution(head_width, name="head")
         self.flatten = layers.Flatten()
         self.to_realness = layers.Dense(
             1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01), name="realness"
@@ -224,10 +224,10 @@ class UpBlock(Block):
         self.activate = ACTIVATIONS[activation]
         self.normalize = unit_rms if normalized else _as_it_is
         self.modulation_in = Modulation()
-        self.conv_in = _conv(filters)
+        self.conv_in = convolution(filters)
         self.modulation_out = Modulation()
-        self.conv_out = _conv(filters, scale=0.02)
-        self.shortcut = _conv(filters, 1, scale=1.0, use_bias=False)
+        self.conv_out = convolution(filters, scale=0.02)
+        self.shortcut = convolution(filters, 1, scale=1.0, use_bias=False)
         self.upsample = layers.UpSampling2D(2, interpolation=interpolation)
 
     def call(self, features: Any, style: Any) -> Any:
@@ -243,10 +243,10 @@ class DownBlock(Block):
     def __init__(self, filters: int, activation: str = "leaky", depth: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activate = ACTIVATIONS[activation]
-        self.conv_in = _conv(filters, 4, strides=2)
-        self.convs = [_conv(filters) for _ in range(depth - 1)]
-        self.conv_out = _conv(filters, scale=0.5)
-        self.shortcut = _conv(filters, 1, scale=1.0, use_bias=False)
+        self.conv_in = convolution(filters, 4, strides=2)
+        self.convs = [convolution(filters) for _ in range(depth - 1)]
+        self.conv_out = convolution(filters, scale=0.5)
+        self.shortcut = convolution(filters, 1, scale=1.0, use_bias=False)
         self.pool = layers.AveragePooling2D(2)
 
     def call(self, features: Any) -> Any:
@@ -271,11 +271,6 @@ class Modulation(layers.Layer):
 
 def _as_it_is(features: Any) -> Any:
     return features
-
-
-def _conv(filters: int, size: int = 3, strides: int = 1, scale: float = 2.0, **kwargs: Any) -> layers.Conv2D:
-    initializer = keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
-    return layers.Conv2D(filters, size, strides=strides, padding="same", kernel_initializer=initializer, **kwargs)
 
 
 def _tiny(image_size: int) -> tuple[dict[str, Any], dict[str, Any]]:

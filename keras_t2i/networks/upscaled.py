@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_t2i.networks.base import Generator, check_image_size
-from keras_t2i.networks.blocks import Block, leaky
+from keras_t2i.networks.blocks import Block, convolution, leaky
 
 __all__ = ["UpscaledGenerator", "Upscaler"]
 
@@ -102,10 +102,10 @@ class Upscaler(Block):
     def __init__(self, factor: int, width: int = 32, depth: int = 4, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         doublings = factor.bit_length() - 1
-        self.stem = _conv(width)
+        self.stem = convolution(width)
         self.blocks = [Residual(width) for _ in range(depth)]
-        self.grown = [_conv(max(8, width >> (i + 1))) for i in range(doublings)]
-        self.to_image = _conv(3, 0.02)
+        self.grown = [convolution(max(8, width >> (i + 1))) for i in range(doublings)]
+        self.to_image = convolution(3, scale=0.02)
         self.upsample = layers.UpSampling2D(2, interpolation="bilinear")
 
     def call(self, images: Any) -> Any:
@@ -123,13 +123,8 @@ class Residual(Block):
 
     def __init__(self, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.conv_in = _conv(width)
-        self.conv_out = _conv(width, 0.02)
+        self.conv_in = convolution(width)
+        self.conv_out = convolution(width, scale=0.02)
 
     def call(self, features: Any) -> Any:
         return features + self.conv_out(leaky(self.conv_in(leaky(features))))
-
-
-def _conv(filters: int, scale: float = 2.0) -> layers.Conv2D:
-    initializer = keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
-    return layers.Conv2D(filters, 3, padding="same", kernel_initializer=initializer)

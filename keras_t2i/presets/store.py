@@ -81,8 +81,8 @@ def network_class(config: Any, base: type[keras.Model]) -> type[Any]:
             "registers it first."
         )
     settings = dict(config["config"])
-    for name in getattr(found, "nested", ()):
-        network_class(settings.pop(name), base)
+    for nested in getattr(found, "nested", ()):
+        network_class(settings.pop(nested), base)
     check_classes(settings, allowed=())
     return found
 

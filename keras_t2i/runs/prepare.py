@@ -78,7 +78,7 @@ def prepare(config: RunConfig, run_dir: Path | None = None) -> Prepared:
     encoder = cached(model.text_encoder)
     images = replace(images, batch_size=config.batch_size or _BATCH).encode(encoder)
     assert images.train_split.embeddings is not None  # `encode` has just set them.
-    if config.strategy is None or model.image_size == config.image_size:
+    if model.image_size == config.image_size:  # Else a strategy enlarges what is drawn, and reads captions as before.
         model.adapt(images.train_split.embeddings)
     if config.strategy is None:
         model.variety = _variety(config, model, images.train_split)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keras_t2i.transfer.mixing import MixedImages
     from keras_t2i.transfer.plan import Plan
 
-__all__ = ["STRATEGIES", "Strategy", "apply", "image_size", "mixed", "needs_source", "parse"]
+__all__ = ["STRATEGIES", "Strategy", "apply", "enlarged", "image_size", "mixed", "needs_source", "parse"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,12 @@ def _ways(module: str) -> str:
     return f"keras_t2i.transfer.{module}"
 
 
-def _enlarged(size: int, image_size: int | None = None, **_: Any) -> int:
+def enlarged(size: int, image_size: int | None = None, **_: Any) -> int:
+    """The size of images by `upscale`, from that before it and the one that is asked for, twice by default.
+
+    Raises:
+        ValueError: if it is not 2 or 4 times the one before.
+    """
     image_size = image_size or 2 * size
     if image_size not in (2 * size, 4 * size):
         raise ValueError(f"`upscale` makes images 2 or 4 times as large: of {size} pixels not {image_size}.")
@@ -136,7 +141,7 @@ STRATEGIES: Table[Strategy] = Table(
             "depth=4), forms and captions as before.",
             "Zhang et al. 2017, arXiv:1612.03242",
             {"image_size": int, "width": int, "depth": int},
-            enlarges=_enlarged,
+            enlarges=enlarged,
         ),
     },
     aliases={"finetuned": "full", "mix_source": "mixing"},

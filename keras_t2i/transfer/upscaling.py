@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keras_t2i.models import family_of
 from keras_t2i.networks import FAMILIES
 from keras_t2i.networks.upscaled import UpscaledGenerator
 from keras_t2i.objectives.redrawing import Redrawing
-from keras_t2i.transfer.layers import freeze_layer, named_layers, own_weights
-from keras_t2i.transfer.plan import Plan
+from keras_t2i.transfer.freezing import freeze
+from keras_t2i.transfer.strategies import enlarged
 
 if TYPE_CHECKING:
     from keras_t2i.models import TextToImageGAN
+    from keras_t2i.transfer.plan import Plan
 
 __all__ = ["upscale"]
 
@@ -40,19 +42,16 @@ def upscale(gan: TextToImageGAN, image_size: int | None = None, width: int = 32,
     Raises:
         ValueError: if it cannot draw images of that size.
     """
-    image_size = image_size or 2 * gan.image_size
     recipe = FAMILIES[family_of(gan)]
+    image_size = enlarged(gan.image_size, image_size)
     generator = UpscaledGenerator(gan.ema_generator.copy(name="source"), image_size, width, depth)
     vocabulary_size = gan.discriminator.vocabulary_size
     discriminator = recipe.discriminator(image_size=image_size, vocabulary_size=vocabulary_size)
     discriminator.build_for(gan.embedding_dim)
     discriminator.center_like(gan.generator)
+    term = Redrawing()
     if backbone := getattr(gan.discriminator, "backbone", None):
         discriminator.initialize_backbone(backbone.get_weights())
+        term = Redrawing(lambda images: discriminator.maps(images)[:_SEEN_FINE])
     gan.use_networks(generator, discriminator)
-    for layer in named_layers(generator.source).values():
-        freeze_layer(layer)
-    for weight in own_weights(generator.source):
-        weight.trainable = False
-    seen = getattr(discriminator, "maps", None) if backbone else None
-    return Plan.of(gan, "upscale", (Redrawing(seen and (lambda images: seen(images)[:_SEEN_FINE])),))
+    return replace(freeze(gan, generator=["source"]), name="upscale", terms=(term,))

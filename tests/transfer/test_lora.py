@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checks import EMBEDDING_DIM, make_latents, move_weights
-from pretrained_models import CAPTIONS, fit, pretrained, refusal
+from checks import EMBEDDING_DIM, move_weights
+from pretrained_models import CAPTIONS, check_exports_draw_the_same, fit, pretrained, refusal
 from safetensors import safe_open
 
 from keras_t2i import networks, transfer
@@ -185,17 +185,6 @@ def test_checkpoints_hold_the_factors(tmp_path: Path) -> None:
 
 
 def test_exports_draw_with_the_adapters(adapted: TextToImageGAN, tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    from keras_t2i.export.litert_runner import LiteRTBundle
-
-    latents, text = make_latents(2), CAPTIONS[:2]
-    expected = adapted.ema_generator(latents, text, training=False).numpy()
-    adapted.export(tmp_path / "litert", format="litert")
-    np.testing.assert_allclose(LiteRTBundle(tmp_path / "litert").draw(latents, text), expected, atol=1e-5)
-    adapted.export(tmp_path / "serving")
-    served = tf.saved_model.load(str(tmp_path / "serving")).signatures["generate_from_embeddings"]
-    images = served(latents=tf.constant(latents), sentence_embeddings=tf.constant(text))["images"]
-    np.testing.assert_allclose(images, expected, atol=1e-6)
+    expected = check_exports_draw_the_same(adapted, tmp_path)
     assert expected.shape == (2, 32, 32, 3)
-    assert text.shape[1] == EMBEDDING_DIM
+    assert CAPTIONS.shape[1] == EMBEDDING_DIM
