@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import hashlib
+import itertools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # Windows.
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = [
     "CHECKSUMS",
     "bytes_below",
+    "check_room",
     "sha256",
     "sync_directory",
     "verify",
@@ -28,12 +38,17 @@ __all__ = [
 CHECKSUMS = "SHA256SUMS"
 """Name of the list of checksums, in the form that `sha256sum --check` reads."""
 
+_PART, _NEW, _OLD = ".part", "new", "old"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux.
+
 
 @contextlib.contextmanager
 def written(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yields the path of a new file beside `path`, which takes its place when the block ends without an error.
+    """Yields the path of a new file, not made yet, which takes the place of `path` when the block ends without error.
 
-    Until then, and where the block fails, what is at `path` stays as it was, and nothing is left beside it.
+    Until then, and where the block fails, what is at `path` stays as it was, and nothing is left beside it. What a
+    process that was killed has left, the next one that writes the same file removes.
 
     Args:
         path: The file to write; its folder is made where it is missing.
@@ -43,17 +58,11 @@ def written(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
-    os.close(handle)
-    beside = Path(name)
-    try:
-        beside.chmod(0o666 & ~_umask())
+    with _workplace(path) as folder:
+        beside = folder / path.name
         yield beside
-        with open(beside, "rb+") as file:
-            os.fsync(file.fileno())
+        _sync(beside)
         beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_file(path: str | os.PathLike[str], content: str | bytes | memoryview) -> None:
@@ -121,21 +130,32 @@ def written_atomically(target: str | os.PathLike[str], marker: str) -> Iterator[
     if target.is_dir() and any(target.iterdir()) and not (target / marker).is_file():
         raise ValueError(f"{target} holds other files, which are not overwritten; choose a new or an empty directory.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        new, old = beside / "new", beside / "old"
+    with _workplace(target) as beside:
+        new = beside / _NEW
         new.mkdir()
         yield new
+        for folder, _, files in os.walk(new):
+            for file in files:
+                _sync(Path(folder, file))
+            sync_directory(Path(folder))
         if target.exists():
-            target.rename(old)
-        try:
+            _exchange(new, target)
+        else:
             new.rename(target)
-        except OSError:
-            if old.exists():
-                old.rename(target)
-            raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        sync_directory(target.parent)
+
+
+def check_room(directory: str | os.PathLike[str], size: int) -> None:
+    """Makes sure that so many bytes can be written to a directory, for what would fail badly in the middle of them.
+
+    Raises:
+        OSError: if they cannot: a full disk, or a quota.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with tempfile.TemporaryFile(dir=directory) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    elif shutil.disk_usage(directory).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(directory))
 
 
 def write_checksums(directory: Path) -> None:
@@ -189,11 +209,102 @@ def sync_directory(path: Path) -> None:
             os.close(descriptor)
 
 
-def _umask() -> int:
-    """What the user keeps new files from being; it can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+class _NoLocksError(Exception):
+    """This system, or this file system, has no locks on directories: what a killed process leaves then stays."""
+
+
+@contextlib.contextmanager
+def _workplace(target: Path) -> Iterator[Path]:
+    """Yields an empty directory beside `target` that nobody else works in, and removes it in the end.
+
+    The system holds a lock on it, which ends with its process: what can be locked is nobody's any more.
+    """
+    try:
+        folder, lock = _claimed(target)
+    except _NoLocksError:
+        folder, lock = Path(tempfile.mkdtemp(_PART, f".{target.name}", target.parent)), None
+    try:
+        yield folder
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        size, free = bytes_below(folder), shutil.disk_usage(folder).free
+        raise OSError(
+            error.errno, f"{os.strerror(error.errno)}, after {size:,} bytes; {free:,} are free", str(target)
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _claimed(target: Path) -> tuple[Path, int]:
+    """The first of `.NAME.part`, `.NAME.part2`, ... that is free, and its lock; those left behind are emptied."""
+    if fcntl is None:
+        raise _NoLocksError
+    claimed = None
+    for number in itertools.count(1):
+        folder = target.with_name(f".{target.name}{_PART}{number if number > 1 else ''}")
+        if claimed is None:
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+        elif not folder.exists():
+            break
+        lock = _locked(folder)
+        if lock is None:
+            continue
+        if (folder / _OLD).exists() and not target.exists():
+            (folder / _OLD).rename(target)
+        for each in os.scandir(folder):
+            shutil.rmtree(each) if each.is_dir(follow_symlinks=False) else os.unlink(each)
+        if claimed is None:
+            claimed = folder, lock
+        else:
+            folder.rmdir()
+            os.close(lock)
+    assert claimed is not None
+    return claimed
+
+
+def _locked(folder: Path) -> int | None:
+    """A lock on a directory, or `None` where another process has it, or has removed the directory meanwhile."""
+    try:
+        lock = os.open(folder, os.O_RDONLY)
+    except (FileNotFoundError, PermissionError):
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(lock), os.stat(folder)):
+            return lock
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError as error:
+        os.close(lock)
+        folder.rmdir()
+        raise _NoLocksError from error
+    os.close(lock)
+    return None
+
+
+def _exchange(new: Path, target: Path) -> None:
+    """Puts a directory in the place of another, which is then beside it: at once, where the system can."""
+    if sys.platform == "linux":
+        rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+        if rename is not None and rename(_HERE, os.fsencode(new), _HERE, os.fsencode(target), _EXCHANGE) == 0:
+            return
+    # A process that ends between these two leaves nothing there until the next that writes it puts the old one back.
+    old = new.with_name(_OLD)
+    target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _listing(directory: Path) -> str:

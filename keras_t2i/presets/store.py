@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from keras_t2i.core.files import CHECKSUMS, write_checksums, written_atomically
+from keras_t2i.core.files import CHECKSUMS, check_room, write_checksums, written_atomically
 from keras_t2i.networks.families import FAMILIES
 from keras_t2i.presets.card import model_card
 from keras_t2i.presets.half import halve_weights
@@ -20,6 +20,8 @@ from keras_t2i.presets.names import CONFIG
 __all__ = ["check_classes", "network_class", "weights_file", "write"]
 
 _CARD = "README.md"
+_HDF5_BYTES = 2048
+"""What HDF5 needs for an array beside its numbers."""
 
 
 def write(
@@ -51,6 +53,8 @@ def write(
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         for name, part in weights.items():
             file = weights_file(folder, name)
+            numbers = part.count_params() * (4 if dtype is None else 6)  # Halved beside the whole ones.
+            check_room(folder, numbers + _HDF5_BYTES * (len(part.weights) + 32))
             part.save_weights(file)
             if dtype is not None:
                 halve_weights(file)

@@ -1,0 +1,318 @@
+"""Kills every writer of this package at each of its writes, flushes and renames, and lets its disk fill at ten sizes.
+
+Command:  python examples/benchmarks/killed_writers.py
+          python examples/benchmarks/killed_writers.py --writers checkpoint,preset --most 40
+Needs:    Linux and a C compiler: `faulty_disk.c` beside this file stands between the writer and the disk
+Cost:     5 minutes of one core
+Result:   a table, a row a writer: how many events it has, how often it was killed and the disk was full, and how often
+          what was there afterwards was wrong. After a kill there has to be the old or the new, whole, and nothing else
+          once it has been written again; after an error the old, whole, nothing beside it, and one line that names the
+          place. Ends with 1 where anything was wrong.
+
+Each attempt is a process of its own, which ends in the middle: SIGKILL before the event, or after half of the bytes of
+a write. That the disk did fail is checked by how the process ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+COUNT, KILL, FULL = range(3)
+SHARES = (0.0, 0.02, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9)
+"""Of the bytes that a writer needs, what the disk still has room for; a read-only disk is the tenth limit."""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """What writes something.
+
+    Args:
+        name: What it writes.
+        write: Writes version 0 or 1 of it into a directory.
+        read: What is there, told apart from another version; raises where it is not whole.
+        is_tolerant: Whether it goes on without what it could not write, and says so, as a cache does.
+        is_one: Whether it is one thing; else `read` gives names and contents, each of which may be old or new.
+        forks: Whether it works in a fork; TensorFlow's own writers get a new process, and are tried less often.
+    """
+
+    name: str
+    write: Callable[[Path, int], None]
+    read: Callable[[Path], Any]
+    is_tolerant: bool = False
+    is_one: bool = True
+    forks: bool = True
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--writers", default="", help="names, separated by commas; all of them by default")
+    parser.add_argument("--most", type=int, default=200, help="kills of each writer at most, spread over its events")
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if "LD_PRELOAD" not in os.environ:
+        with tempfile.TemporaryDirectory() as folder:
+            library = Path(folder, "faulty_disk.so")
+            source = Path(__file__).with_name("faulty_disk.c")
+            subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+            environment = {**os.environ, "LD_PRELOAD": str(library), "TF_CPP_MIN_LOG_LEVEL": "3"}
+            return subprocess.run([sys.executable, __file__, *sys.argv[1:]], env=environment, check=False).returncode
+    if options.alone:
+        name, there, mode, at, number = json.loads(options.alone)
+        chosen = next(writer for writer in writers() if writer.name == name)
+        said, code = written(chosen, Path(there), mode, at, number)
+        print(said)
+        return code
+    print("| writer | events | killed | full disk | wrong |\n|---|---|---|---|---|")
+    wrong = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        chosen = options.writers.split(",") if options.writers else None
+        for writer in writers():
+            if chosen is None or writer.name in chosen:
+                events, killed, full, faults = tried(writer, Path(scratch, "there"), options.most)
+                wrong += len(faults)
+                print(f"| {writer.name} | {events} | {killed} | {full} | {len(faults)} |", flush=True)
+                for fault in faults[:5]:
+                    print(f"  {fault}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def tried(writer: Writer, there: Path, most: int) -> tuple[int, int, int, list[str]]:
+    """Events of a writer, attempts that were killed and that had no room, and what went wrong."""
+    old = fresh(writer, there)
+    events, size = counted(writer, there)
+    new = writer.read(there)
+    if old == new:
+        raise RuntimeError(f"{writer.name}: the two versions cannot be told apart.")
+    faults: list[str] = []
+    step = max(1, -(-events // (most if writer.forks else min(most, 20))))
+    kills = range(1, events + 1, step)
+    for event in kills:
+        fresh(writer, there)
+        code, _ = attempt(writer, there, KILL, event)
+        place = f"{writer.name}, killed at event {event} of {events}"
+        if code != -signal.SIGKILL:
+            faults.append(f"{place}: was not killed, but ended with {code}")
+        faults += checked(place, writer, there, (old, new))
+        attempt(writer, there, COUNT)
+        faults += [f"{place}: {name} was left" for name in litter(there)]
+        faults += checked(f"{place} and written again", writer, there, (new,))
+    limits = [(int(share * size), errno.ENOSPC) for share in SHARES[:: 1 if writer.forks else 4]] + [(0, errno.EROFS)]
+    for room, number in limits:
+        fresh(writer, there)
+        code, said = attempt(writer, there, FULL, room, number)
+        place = f"{writer.name}, {os.strerror(number)} with room for {room:,} of {size:,} bytes"
+        if code != (0 if writer.is_tolerant else 3) or not said.strip():
+            faults.append(f"{place}: ended with {code} and said {said!r}")
+        elif "\n" in said.strip() or there.name not in said:
+            faults.append(f"{place}: said {said!r}")
+        faults += checked(place, writer, there, (old,))
+        faults += [f"{place}: {name} was left" for name in litter(there)]
+    return events, len(kills), len(limits), faults
+
+
+def fresh(writer: Writer, there: Path) -> Any:
+    """The old version, alone in an empty directory."""
+    shutil.rmtree(there, ignore_errors=True)
+    there.mkdir()
+    writer.write(there, 0)
+    return writer.read(there)
+
+
+def counted(writer: Writer, there: Path) -> tuple[int, int]:
+    """How many events writing the new version has, and how many bytes it writes."""
+    code, said = attempt(writer, there, COUNT)
+    if code:
+        raise RuntimeError(f"{writer.name} cannot be written at all: {said}")
+    return tuple(json.loads(said.splitlines()[-1]))  # type: ignore[return-value]
+
+
+def attempt(writer: Writer, there: Path, mode: int, at: int = 0, number: int = 0) -> tuple[int, str]:
+    """Writes the new version in a process of its own; how that ended, and what it said."""
+    if not writer.forks:
+        own = ["--alone", json.dumps([writer.name, str(there), mode, at, number])]
+        done = subprocess.run([sys.executable, __file__, *own], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        said, code = written(writer, there, mode, at, number)
+        os.write(writing, said.encode()[:60_000])
+        os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read().decode()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said
+
+
+def written(writer: Writer, there: Path, mode: int, at: int, number: int) -> tuple[str, int]:
+    """Writes the new version while the disk is told to fail: what was said, and how the process is to end."""
+    disk = ctypes.CDLL(None)
+    disk.fault_events.restype = disk.fault_bytes.restype = ctypes.c_long
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        disk.fault_arm(os.fsencode(there), mode, ctypes.c_long(at), number)
+        try:
+            writer.write(there, 1)
+        except (OSError, ValueError) as error:  # What commands print in one line.
+            return str(error), 3
+        except BaseException:
+            return traceback.format_exc(), 4
+    if mode == COUNT:
+        return json.dumps([disk.fault_events(), disk.fault_bytes()]), 0
+    return "\n".join(str(warning.message) for warning in caught), 0
+
+
+def checked(place: str, writer: Writer, there: Path, right: tuple[Any, ...]) -> list[str]:
+    try:
+        found = writer.read(there)
+    except Exception as error:
+        return [f"{place}: cannot be read ({' '.join(str(error).split())[:200]})"]
+    if writer.is_one:
+        return [] if found in right else [f"{place}: is neither the old nor the new"]
+    mixed = found.keys() == right[0].keys() and all(
+        any(content == each[name] for each in right) for name, content in found.items()
+    )
+    return [] if mixed else [f"{place}: is neither the old nor the new"]
+
+
+def litter(there: Path) -> list[str]:
+    return sorted(path.relative_to(there).as_posix() for path in there.rglob(".*"))
+
+
+def files(folder: Path) -> dict[str, str]:
+    """What is in a directory: names and contents."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+            found[name.as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def writers() -> Iterator[Writer]:
+    """Everything in this package that writes what is to be kept."""
+    from keras_t2i.text import TextEncoder
+
+    encoder = TextEncoder.from_preset("caption_mini_en")
+    yield from writers_of_data(encoder)
+    yield from writers_of_models(encoder)
+
+
+def writers_of_models(encoder: Any) -> Iterator[Writer]:
+    import keras
+
+    from keras_t2i import data
+    from keras_t2i.core.files import verify
+    from keras_t2i.models import build_gan
+    from keras_t2i.training.checkpoint import Checkpoints, TrainingState
+
+    models = []
+    images = data.shapes(num_images=64, image_size=32).encode(encoder)
+    for seed in (0, 1):
+        keras.utils.set_random_seed(seed)
+        models.append(build_gan("mlp", encoder, image_size=32, seed=seed))
+        models[-1].fit(images.train, epochs=1, steps_per_epoch=1, verbose=0)  # So that the optimizers have slots.
+
+    def checkpoint(there: Path, version: int) -> None:
+        Checkpoints(there).save(models[version], TrainingState(step=version))
+
+    def newest(there: Path) -> Any:
+        state = Checkpoints(there).restore(models[0])
+        return state and state.step
+
+    def preset(there: Path, version: int) -> None:
+        models[version].save_to_preset(there / "preset")
+
+    def whole(there: Path) -> Any:
+        verify(there / "preset")
+        return files(there)
+
+    def saved_model(there: Path, version: int) -> None:
+        models[version].export(there / "saved_model")
+
+    def litert(there: Path, version: int) -> None:
+        models[version].export(there / "bundle", "litert")
+
+    yield Writer("checkpoint", checkpoint, newest)
+    yield Writer("preset", preset, whole)
+    variables = "saved_model/variables/variables.data-00000-of-00001"
+    yield Writer("SavedModel", saved_model, weights_of(variables), forks=False)
+    yield Writer("LiteRT", litert, weights_of("bundle/generator.tflite"), forks=False)
+
+
+def writers_of_data(encoder: Any) -> Iterator[Writer]:
+    import numpy as np
+
+    from keras_t2i.core.cache import Cache
+    from keras_t2i.core.files import write_array, write_files
+    from keras_t2i.data import packed
+    from keras_t2i.transfer.tensor_file import read_tensors, write_tensors
+
+    def pack(there: Path, version: int) -> None:
+        packed.pack(captioned(version, encoder), there / "packed", encoder)
+
+    def decoded(there: Path, version: int) -> None:
+        pieces = (bytes([version]) * 30_000 for _ in range(5))
+        write_array(there / "images.npy", np.uint8, (5, 100, 100, 3), pieces)
+
+    def embeddings(there: Path, version: int) -> None:
+        cache = Cache(there, "embeddings")
+        for each in range(version + 1):
+            cache.write(f"name-{each}", np.full(10_000, each, np.float32))
+
+    def pictures(there: Path, version: int) -> None:
+        write_files(there, {f"{name}.png": bytes([version]) * 5000 for name in "abc"})
+
+    def tensors(there: Path, version: int) -> None:
+        write_tensors(there / "lora.safetensors", "lora", {"a": np.full(5000, version, np.float32)}, {})
+
+    def value(there: Path) -> Any:
+        return float(read_tensors(there / "lora.safetensors", "lora")[0]["a"][0])
+
+    yield Writer("packed data", pack, files)
+    yield Writer("decoded images", decoded, files)
+    yield Writer("embeddings", embeddings, files, is_tolerant=True)
+    yield Writer("pictures", pictures, files, is_one=False)
+    yield Writer("LoRA", tensors, value)
+
+
+def captioned(version: int, encoder: Any) -> Any:
+    """A few captioned images that need no TensorFlow any more, which does not work in forks."""
+    import numpy as np
+
+    captions = [f"picture {number}" for number in range(16)]
+    split = SimpleNamespace(
+        captions=captions,
+        caption_ids=tuple((number,) for number in range(16)),
+        embeddings=np.full((16, encoder.embedding_dim), version, np.float32),
+        num_images=16,
+        pixels=lambda numbers: np.full((len(numbers), 32, 32, 3), version, np.uint8),
+    )
+    return SimpleNamespace(train_split=split, validation_split=None, image_size=32, name="pictures")
+
+
+def weights_of(name: str) -> Callable[[Path], Any]:
+    """Reads the file that has the weights, beside the names of all others: these have random parts."""
+    return lambda there: (hashlib.sha256((there / name).read_bytes()).hexdigest(), sorted(files(there)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
