@@ -160,7 +160,10 @@ class CaptionEncoder(keras.Layer):
         return tf.ensure_shape(tf.cast(token_ids, tf.int32), (None, self.sequence_length))
 
     def _pieces(self, captions: tf.Tensor) -> tf.RaggedTensor:
-        return tf.cast(self.preprocessor.tokenizer(_clean(captions)), tf.int32)
+        pieces = self.preprocessor.tokenizer(_clean(captions))
+        if not isinstance(pieces, tf.RaggedTensor):  # Lists, where TensorFlow is told to run its functions eagerly.
+            pieces = tf.ragged.constant(pieces, ragged_rank=1)
+        return tf.cast(pieces, tf.int32)
 
 
 def check_sequence_length(sequence_length: int, limit: int) -> int:

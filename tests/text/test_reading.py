@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny_encoder import write_bert_preset, write_roberta_preset, xlm_roberta_parts
 
 from keras_t2i.text import TextEncoder, reading_of
@@ -54,6 +55,17 @@ def test_every_kind_of_encoder_says_what_it_reads(encoder: TextEncoder, tmp_path
     byte_pairs = TextEncoder.from_preset(write_roberta_preset(tmp_path / "roberta"), sequence_length=4)
     assert [row.tolist() for row in byte_pairs.pieces(["red", "red red red"])][1][-1] == byte_pairs.numbers["Ġred"]
     assert reading_of(byte_pairs, ["red red red"]).num_cut == 1
+
+
+def test_the_same_is_counted_where_functions_run_eagerly(encoder: TextEncoder) -> None:
+    captions = [*(caption for listed, _ in SCRIPTS.values() for caption in listed), "", *CUT]
+    expected = reading_of(encoder, captions)
+    tf.config.run_functions_eagerly(True)
+    try:
+        assert reading_of(encoder, captions) == expected
+        assert reading_of(encoder, [""]).num_words == reading_of(encoder, []).num_words == 0
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def test_a_name_that_is_unknown_counts_where_nothing_else_tells_captions_apart(encoder: TextEncoder) -> None:
