@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import string
 from pathlib import Path
 
 import keras
 import keras_nlp
+import sentencepiece
 
 WORDS = ("a", "the", "red", "blue", "large", "small", "star", "circle", "on", "cafe", "white", "background", "[", "]")
 
@@ -81,6 +83,31 @@ def write_roberta_preset(directory: Path) -> Path:
     merges = ["Ġ r", "Ġ s", "Ġr e", "Ġre d"]
     keras_nlp.models.RobertaTokenizer(vocabulary=vocabulary, merges=merges).save_to_preset(str(directory))
     return directory
+
+
+def xlm_roberta_parts() -> tuple[keras.Model, keras.Layer]:
+    """Backbone and preprocessor of an encoder with SentencePiece's tokens: the letters of these captions."""
+    proto = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a red star", "красная звезда", "红色的星"]),
+        model_writer=proto,
+        vocab_size=26,
+        model_type="char",
+        unk_id=0,
+        bos_id=1,
+        eos_id=2,
+        minloglevel=2,
+    )
+    tokenizer = keras_nlp.models.XLMRobertaTokenizer(proto.getvalue())
+    backbone = keras_nlp.models.XLMRobertaBackbone(
+        vocabulary_size=tokenizer.vocabulary_size(),
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=8,
+        intermediate_dim=8,
+        max_sequence_length=64,
+    )
+    return backbone, keras_nlp.models.XLMRobertaTextClassifierPreprocessor(tokenizer)
 
 
 def edit_json(path: Path, **changes: object) -> None:

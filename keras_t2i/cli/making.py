@@ -9,7 +9,18 @@ import typer
 
 from keras_t2i import runs
 from keras_t2i.cli.app import app, data_app, print_result, say, verbosity
-from keras_t2i.cli.options import Data, Epochs, Minutes, Output, RunOutput, Steps, TensorBoard, with_options_of
+from keras_t2i.cli.options import (
+    Data,
+    Encoder,
+    Epochs,
+    Minutes,
+    Output,
+    RunOutput,
+    SequenceLength,
+    Steps,
+    TensorBoard,
+    with_options_of,
+)
 from keras_t2i.runs import RunConfig
 from keras_t2i.transfer.strategies import STRATEGIES
 
@@ -127,25 +138,29 @@ def check(
         str | None, typer.Option(help="Column of captions. Default: text, caption or captions.")
     ] = None,
     image_size: Annotated[int, typer.Option(help="Size at which the images are read, in pixels.")] = 64,
+    text_encoder: Encoder = "caption_mini_en",
+    sequence_length: SequenceLength = 32,
     contact_sheet: Annotated[Path | None, typer.Option(help="PNG to write: images with their captions.")] = None,
 ) -> None:
     """Read a folder as train would, and tell what is there and what cannot be used.
 
     The JSON counts rows, images, captions, lengths, sizes, splits and duplicates, and names every row that cannot be
-    used: file, line and reason.
+    used: file, line and reason. It counts, too, what the text encoder knows of the captions, and how far it reads them.
 
     `keras-t2i data check my_images --contact-sheet look.png`
     """
 
     def report() -> dict[str, Any]:
         from keras_t2i.data import check_folder
+        from keras_t2i.runs.captions import read_captions
 
         report = check_folder(folder, image_size=image_size, caption_column=caption_column)
         for row in report.skipped:
             say(str(row))
         if contact_sheet is not None:
             say(f"Contact sheet: {report.contact_sheet(contact_sheet)}")
-        return report.as_dict()
+        captions = [caption for file in report.contents.files for caption in file.captions]
+        return {**report.as_dict(), "reading": read_captions(captions, text_encoder, sequence_length, say)}
 
     print_result(report)
 
@@ -155,9 +170,8 @@ def pack(
     data: Data,
     output: Output,
     image_size: Annotated[int, typer.Option(help="Size of the images, in pixels.")] = 64,
-    text_encoder: Annotated[
-        str, typer.Option(help="What reads the captions: caption_mini_en or a KerasNLP preset.")
-    ] = "caption_mini_en",
+    text_encoder: Encoder = "caption_mini_en",
+    sequence_length: SequenceLength = 32,
     caption_column: Annotated[
         str | None, typer.Option(help="Column of captions. Default: text, caption or captions.")
     ] = None,
@@ -172,7 +186,13 @@ def pack(
     def packed() -> dict[str, Any]:
         from keras_t2i.runs.packing import pack
 
-        config = RunConfig(data, image_size=image_size, text_encoder=text_encoder, caption_column=caption_column)
+        config = RunConfig(
+            data,
+            image_size=image_size,
+            text_encoder=text_encoder,
+            sequence_length=sequence_length,
+            caption_column=caption_column,
+        )
         return pack(config, output)
 
     print_result(packed)

@@ -62,7 +62,7 @@ class LiteRTBundle:
 
     def token_ids(self, captions: Sequence[str]) -> np.ndarray:
         """Token numbers, int32, shape `(len(captions), sequence_length)`."""
-        return self._wordpiece(captions)[0]
+        return self.wordpiece(captions)[0]
 
     def encode(self, captions: Sequence[str]) -> np.ndarray:
         """Sentence embeddings, float32, shape `(len(captions), D)`.
@@ -74,7 +74,7 @@ class LiteRTBundle:
             return np.zeros(
                 (0, self.description["generator"]["inputs"]["sentence_embeddings"]["shape"][-1]), np.float32
             )
-        rows = zip(*self._wordpiece(captions), strict=True)
+        rows = zip(*self.wordpiece(captions), strict=True)
         run = self._text_encoder
         return np.concatenate(
             [run(token_ids=ids[None], padding_mask=mask[None])["sentence_embeddings"] for ids, mask in rows]
@@ -114,7 +114,8 @@ class LiteRTBundle:
         return np.concatenate([run(latents=z[None], sentence_embeddings=e[None])["images"] for z, e in pairs])
 
     @cached_property
-    def _wordpiece(self) -> WordPiece:
+    def wordpiece(self) -> WordPiece:
+        """What splits captions into tokens; `ValueError` for a bundle that reads none."""
         rules = self.description["tokenizer"]
         if rules is None:
             raise ValueError(f"This bundle reads no captions. {self.description.get('note', '')}".strip())

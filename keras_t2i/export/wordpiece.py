@@ -35,19 +35,33 @@ class WordPiece:
         rules: The part `tokenizer` of `bundle.json`.
     """
 
+    framing = 2
+    """Tokens that frame a caption: start and end."""
+
     def __init__(self, vocabulary: Sequence[str], rules: dict[str, Any]) -> None:
         self.numbers = {piece: number for number, piece in enumerate(vocabulary)}
         self.rules = rules
 
     def __call__(self, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Token numbers and padding mask, int32, both of shape `(len(captions), sequence_length)`."""
-        length, rules = self.rules["sequence_length"], self.rules
+        length, rules = self.sequence_length, self.rules
         token_ids = np.full((len(captions), length), rules["padding_token_id"], np.int32)
         for row, caption in zip(token_ids, captions, strict=True):
-            pieces = [piece for word in self._words(caption) for piece in self._pieces(word)]
-            numbers = [rules["start_token_id"], *pieces[: length - 2], rules["end_token_id"]]
+            pieces = self._pieces_of(caption)
+            numbers = [rules["start_token_id"], *pieces[: length - self.framing], rules["end_token_id"]]
             row[: len(numbers)] = numbers
         return token_ids, (token_ids != rules["padding_token_id"]).astype(np.int32)
+
+    def pieces(self, captions: Sequence[str]) -> list[np.ndarray]:
+        """Token numbers of each caption before it is cut and framed, int32."""
+        return [np.array(self._pieces_of(caption), np.int32) for caption in captions]
+
+    @property
+    def sequence_length(self) -> int:
+        return self.rules["sequence_length"]
+
+    def _pieces_of(self, caption: str) -> list[int]:
+        return [piece for word in self._words(caption) for piece in self._pieces(word)]
 
     def _words(self, caption: str) -> Iterator[str]:
         """Words and punctuation marks, with case folded and accents off as the rules say."""

@@ -20,7 +20,7 @@ from keras_t2i.presets import names, store
 if TYPE_CHECKING:
     from keras_t2i.text import CaptionEncoder
 
-__all__ = ["encoder_name", "from_config", "initialize", "load", "read_encoder", "save", "write_encoder"]
+__all__ = ["encoder_name", "encoder_of", "from_config", "initialize", "load", "read_encoder", "save", "write_encoder"]
 
 _TEXT_ENCODER = "text_encoder"
 _DENOISER = "caption_denoiser"
@@ -156,6 +156,17 @@ def encoder_name(name: str | os.PathLike[str]) -> str:
     if packaged := names.read_config(directory).get("text_encoder"):
         return str(packaged)
     return NO_CAPTIONS if (directory / _TEXT_ENCODER / MARKER).is_file() else str(name)
+
+
+def encoder_of(name: str | os.PathLike[str]) -> CaptionEncoder | None:
+    """The text encoder of a preset, without its networks; `None` where it has none.
+
+    Raises:
+        ValueError: if it is not a preset, is damaged, or its text encoder cannot be loaded.
+    """
+    directory = names.verified(name)
+    config = names.read_config(directory)
+    return None if config["sequence_length"] is None else _text_encoder(config, directory)
 
 
 def _settings(network: Any) -> dict[str, Any]:

@@ -114,6 +114,15 @@ class RunConfig:
         commands=("train", "compare"),
         varies=True,
     )
+    sequence_length: int = _option(
+        32,
+        "Tokens of a caption that are read, its start and end included; what is beyond is cut. The encoder in the "
+        "package has 64 at most.",
+        panel="Model",
+        commands=("train", "compare"),
+        limits=(4, None),
+        varies=True,
+    )
     batch_size: int | None = _option(
         None,
         "Images in a batch. Default: 32; 8 where **finetune** has fewer than 1,000 training images.",
@@ -161,6 +170,12 @@ class RunConfig:
     caption_template: str = _option("a photo of a {label}", "Caption of TFDS images with labels only.", panel="Data")
     max_skipped_share: float = _option(
         0.05, "Share of unusable rows above which training is refused.", panel="Data", limits=(0, 1)
+    )
+    max_unread_share: float = _option(
+        0.1,
+        "Share of captions that the text encoder cannot read above which training is refused.",
+        panel="Data",
+        limits=(0, 1),
     )
     mixed_precision: bool | None = _option(
         None,

@@ -26,9 +26,11 @@ def pack(config: RunConfig, output: str | os.PathLike[str]) -> dict[str, Any]:
         OSError: if something cannot be read or written.
     """
     from keras_t2i.data.packed import pack as write
+    from keras_t2i.runs.captions import check_captions
     from keras_t2i.runs.prepare import cached, dataset
     from keras_t2i.text import TextEncoder
 
-    encoder = TextEncoder.from_preset(config.text_encoder)
-    images = dataset(config).encode(cached(encoder))
-    return write(images, output, encoder)
+    encoder = TextEncoder.from_preset(config.text_encoder, config.sequence_length)
+    images = dataset(config)
+    check_captions(encoder, images, config.max_unread_share)
+    return write(images.encode(cached(encoder)), output, encoder)

@@ -24,6 +24,7 @@ from keras_t2i.objectives import losses
 from keras_t2i.objectives.augmentation import CaptionAugmentation, DiffAugment
 from keras_t2i.objectives.variety import Variety, layout_distance
 from keras_t2i.presets import names
+from keras_t2i.runs.captions import check_captions
 from keras_t2i.runs.config import NONE, RunConfig
 from keras_t2i.text import CachedTextEncoder, CaptionEncoder, TextEncoder
 from keras_t2i.transfer import Plan, strategies
@@ -75,6 +76,8 @@ def prepare(config: RunConfig, run_dir: Path | None = None) -> Prepared:
         files.initialize(model, config.start_from)
     images = dataset(config)
     config = fitted(config, images)
+    begun = run_dir is not None and (run_dir / "config.json").exists()  # It goes on as it was.
+    check_captions(model.text_encoder, images, 1.0 if begun else config.max_unread_share)
     encoder = cached(model.text_encoder)
     images = replace(images, batch_size=config.batch_size or _BATCH).encode(encoder)
     assert images.train_split.embeddings is not None  # `encode` has just set them.
@@ -122,7 +125,7 @@ def dataset(config: RunConfig) -> CaptionedImages:
 
 def build(config: RunConfig, run_dir: Path | None = None) -> TextToImageGAN:
     """A new model, compiled with its family's recipe; in the form of the run that it is for, or starts from."""
-    encoder = TextEncoder.from_preset(config.text_encoder)
+    encoder = TextEncoder.from_preset(config.text_encoder, config.sequence_length)
     form = {name: getattr(config, name) for name in ("image_size", "size", "activation", "discriminator_depth")}
     source = run_dir if run_dir is not None and (run_dir / names.RUN_PRESET).is_dir() else config.start_from
     described = None if source is None else names.read_config(names.resolve(source))

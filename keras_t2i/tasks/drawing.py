@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_t2i.text.reading import Reader
 
 __all__ = ["generate"]
 
@@ -51,7 +55,8 @@ def generate(
     for number, caption in enumerate(captions, start=1):
         if problem := caption_problem(caption):
             raise ValueError(f"Caption {number} cannot be drawn: {problem}.")
-    fingerprint, draw = _drawer(model, guidance, negative_prompt)
+    fingerprint, reader, draw = _drawer(model, guidance, negative_prompt)
+    _warn_of_losses(reader, [*captions, *([] if negative_prompt is None else [negative_prompt])])
     images = draw(captions, num_images, seed, truncation)
     pictures = {}
     for number, image in enumerate(images):
@@ -65,8 +70,8 @@ def generate(
     return {"images": [str(output / name) for name in names], "grid": str(output / "grid.png")}
 
 
-def _drawer(model: Path, guidance: float, negative_prompt: str | None) -> tuple[str, Callable[..., Any]]:
-    """The fingerprint of a model and what draws with it."""
+def _drawer(model: Path, guidance: float, negative_prompt: str | None) -> tuple[str, Reader | None, Callable[..., Any]]:
+    """The fingerprint of a model, what reads captions for it, and what draws with it."""
     from keras_t2i.export.litert_runner import BUNDLE, LiteRTBundle
     from keras_t2i.models import TextToImageGAN
 
@@ -74,6 +79,16 @@ def _drawer(model: Path, guidance: float, negative_prompt: str | None) -> tuple[
         if guidance != 1.0 or negative_prompt is not None:
             raise ValueError("A LiteRT bundle knows no guidance and no negative prompt; draw with the run or preset.")
         bundle = LiteRTBundle(model)
-        return bundle.fingerprint, bundle.generate
+        return bundle.fingerprint, bundle.wordpiece, bundle.generate
     gan = TextToImageGAN.from_preset(model)
-    return gan.fingerprint(), partial(gan.generate, guidance=guidance, negative_prompt=negative_prompt)
+    draw = partial(gan.generate, guidance=guidance, negative_prompt=negative_prompt)
+    return gan.fingerprint(), gan.text_encoder, draw
+
+
+def _warn_of_losses(reader: Reader | None, captions: Sequence[str]) -> None:
+    from keras_t2i.text import reading_of
+
+    reading = None if reader is None else reading_of(reader, captions)
+    for line in () if reading is None else (reading.unknown_words(), reading.cut_captions()):
+        if line is not None:
+            warnings.warn(line, stacklevel=3)

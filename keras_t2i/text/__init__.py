@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from keras_t2i.text.encoder import PACKAGED_ENCODERS, TextEncoder
     from keras_t2i.text.new_words import with_words
     from keras_t2i.text.prompts import PROMPT_TEMPLATES, prompt_ensemble
+    from keras_t2i.text.reading import Reading, reading_of
     from keras_t2i.text.tokens import TokenIds
     from keras_t2i.text.unconditional import Unconditional
 
@@ -22,10 +23,12 @@ __all__ = [
     "CachedTextEncoder",
     "CaptionDenoiser",
     "CaptionEncoder",
+    "Reading",
     "TextEncoder",
     "TokenIds",
     "Unconditional",
     "prompt_ensemble",
+    "reading_of",
     "with_words",
 ]
 
@@ -38,6 +41,7 @@ __getattr__ = lazy(
         "encoder": ["PACKAGED_ENCODERS", "TextEncoder"],
         "new_words": ["with_words"],
         "prompts": ["PROMPT_TEMPLATES", "prompt_ensemble"],
+        "reading": ["Reading", "reading_of"],
         "tokens": ["TokenIds"],
         "unconditional": ["Unconditional"],
     },

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ _CHUNK = 16
 """Captions in one call of the network: fixed, so that an embedding cannot depend on the captions beside it."""
 
 _LONG_LIST = 2000
+_TOKENIZED = 8192
+"""Captions in one call of the tokenizer alone."""
 
 
 class CaptionEncoder(keras.Layer):
@@ -47,6 +50,8 @@ class CaptionEncoder(keras.Layer):
     """Whether all captions are the same to it."""
     packaged_name: str | None = None
     """Its name, where it is one of those that travel inside the package."""
+    max_sequence_length = 512
+    """Tokens that a caption can be padded or cut to, at most."""
 
     def __init__(self, preprocessor: Any, sequence_length: int, embedding_dim: int) -> None:
         super().__init__(name="text_encoder", dtype="float32", trainable=False)
@@ -59,6 +64,7 @@ class CaptionEncoder(keras.Layer):
         strings = tf.TensorSpec((None,), tf.string)
         self._traced = tf.function(self._encode_strings, input_signature=[strings], autograph=False)
         self._traced_token_ids = tf.function(self._token_ids, input_signature=[strings], autograph=False)
+        self._traced_pieces = tf.function(self._pieces, input_signature=[strings], autograph=False)
         self.built = True
         if is_jax():
             self._read = jitted(lambda *arrays: self.embed(*arrays), lambda: self.variables)
@@ -101,6 +107,26 @@ class CaptionEncoder(keras.Layer):
         captions = _to_strings(captions)
         return self._traced_token_ids(captions) if tf.executing_eagerly() else self._token_ids(captions)
 
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """Its vocabulary: tokens, and their numbers."""
+        tokenizer = self.preprocessor.tokenizer
+        known = getattr(tokenizer, "vocabulary", None)
+        if isinstance(known, Mapping):
+            return known
+        return {piece: number for number, piece in enumerate(tokenizer.get_vocabulary())}
+
+    @cached_property
+    def framing(self) -> int:
+        """Tokens that frame a caption, as start and end do."""
+        return int(np.sum(np.asarray(self.token_ids([""])) != self._padding))
+
+    def pieces(self, captions: Sequence[str]) -> list[np.ndarray]:
+        """Token numbers of each caption before it is cut and framed, int32."""
+        starts = range(0, len(captions), _TOKENIZED)
+        found = (self._traced_pieces(_to_strings(captions[start : start + _TOKENIZED])) for start in starts)
+        return [row for ragged in found for row in np.split(ragged.values.numpy(), ragged.row_splits.numpy()[1:-1])]
+
     def encode(self, captions: Sequence[str]) -> np.ndarray:
         """Sentence embeddings of many captions, float32, shape `(len(captions), D)`.
 
@@ -130,12 +156,14 @@ class CaptionEncoder(keras.Layer):
         return self.preprocessor.tokenizer.pad_token_id
 
     def _token_ids(self, captions: tf.Tensor) -> tf.Tensor:
-        # Without this, TensorFlow Text would drop all that follows a NUL, and stop at bytes that are not UTF-8.
-        clean = tf.strings.unicode_transcode(
-            captions, "UTF-8", "UTF-8", errors="replace", replacement_char=0x20, replace_control_characters=True
-        )
-        token_ids = self.preprocessor(clean)["token_ids"]
+        token_ids = self.preprocessor(_clean(captions))["token_ids"]
         return tf.ensure_shape(tf.cast(token_ids, tf.int32), (None, self.sequence_length))
+
+    def _pieces(self, captions: tf.Tensor) -> tf.RaggedTensor:
+        pieces = self.preprocessor.tokenizer(_clean(captions))
+        if not isinstance(pieces, tf.RaggedTensor):  # Lists, where TensorFlow is told to run its functions eagerly.
+            pieces = tf.ragged.constant(pieces, ragged_rank=1)
+        return tf.cast(pieces, tf.int32)
 
 
 def check_sequence_length(sequence_length: int, limit: int) -> int:
@@ -155,6 +183,13 @@ def assets_of(tokenizer: Any) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_assets(folder)
         return b"".join(path.name.encode() + path.read_bytes() for path in sorted(Path(folder).iterdir()))
+
+
+def _clean(captions: tf.Tensor) -> tf.Tensor:
+    # Without this, TensorFlow Text would drop all that follows a NUL, and stop at bytes that are not UTF-8.
+    return tf.strings.unicode_transcode(
+        captions, "UTF-8", "UTF-8", errors="replace", replacement_char=0x20, replace_control_characters=True
+    )
 
 
 def _to_strings(captions: Any) -> Any:

@@ -60,8 +60,10 @@ class TextEncoder(CaptionEncoder):
         sequence_length: int = 32,
         embedder: tuple[type[keras.Model], dict[str, Any]] | None = None,
     ) -> None:
-        check_sequence_length(sequence_length, getattr(backbone, "max_sequence_length", None) or 512)
+        limit = getattr(backbone, "max_sequence_length", None) or self.max_sequence_length
+        check_sequence_length(sequence_length, limit)
         super().__init__(preprocessor, sequence_length, embedding_dim=int(_sequence(backbone.output).shape[-1]))
+        self.max_sequence_length = limit
         backbone.trainable = False
         self.backbone = backbone
         self.embedder = embedder

@@ -18,7 +18,6 @@ __all__ = ["TokenIds"]
 FROM_SCRATCH = "from_scratch"
 PREPROCESSOR = "preprocessor.json"
 _ASSETS = Path("assets") / "tokenizer"
-_LONGEST = 512
 
 
 class TokenIds(CaptionEncoder):
@@ -45,7 +44,8 @@ class TokenIds(CaptionEncoder):
     """
 
     def __init__(self, preprocessor: keras.Layer, sequence_length: int = 32) -> None:
-        super().__init__(preprocessor, check_sequence_length(sequence_length, _LONGEST), embedding_dim=sequence_length)
+        check_sequence_length(sequence_length, self.max_sequence_length)
+        super().__init__(preprocessor, sequence_length, embedding_dim=sequence_length)
         self.vocabulary_size = preprocessor.tokenizer.vocabulary_size() + 1
 
     @classmethod

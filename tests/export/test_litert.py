@@ -24,7 +24,7 @@ from keras_t2i.data import SHAPE_ATTRIBUTES, shape_captions
 from keras_t2i.export.litert_runner import LiteRTBundle
 from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.models.sampling import prompt_embeddings
-from keras_t2i.text import TextEncoder
+from keras_t2i.text import TextEncoder, reading_of
 
 PROMPTS = ["a red star", "half \ud83d a pair", "CAF\u00c9", "a\0blue circle", "", "\u7ea2\u8272\u7684\u661f"]
 
@@ -129,6 +129,13 @@ def test_bundle_is_complete_and_its_text_encoder_is_keras_own(tmp_path: Path) ->
     answers = run_elsewhere(requests, tmp_path)
     for number, caption in enumerate(captions):
         np.testing.assert_allclose(answers[f"{number}/sentence_embeddings"], encoder.encode([caption]), atol=1e-4)
+
+
+def test_a_bundle_says_of_captions_what_the_encoder_says(tmp_path: Path, text_encoder: TextEncoder) -> None:
+    trained("mlp", text_encoder).export(tmp_path / "bundle", "litert")
+    found = reading_of(LiteRTBundle(tmp_path / "bundle").wordpiece, hard_captions(300))
+    assert found == reading_of(text_encoder, hard_captions(300))
+    assert min(found.num_unread, found.num_cut) > 10
 
 
 def test_other_tokenizers_are_left_out_with_a_note(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_t2i.core.files import write_file
 from keras_t2i.data.names import RENDERED
@@ -16,7 +16,11 @@ from keras_t2i.metrics import MEASURES
 from keras_t2i.runs.compare.config import ComparisonConfig, Job
 from keras_t2i.runs.compare.methods import file_name, method
 from keras_t2i.runs.compare.summary import markdown, summarize
+from keras_t2i.runs.config import RunConfig
 from keras_t2i.transfer.strategies import needs_source
+
+if TYPE_CHECKING:
+    from keras_t2i.data import CaptionedImages
 
 __all__ = ["compare", "write_report"]
 
@@ -50,9 +54,10 @@ def compare(config: ComparisonConfig, output: Path, say: Callable[[str], None]) 
 
     # An hour of training should not end with a missing package, nor every run of it with the same mistyped name.
     require_report_packages()
-    dataset(config.base)
+    images = dataset(config.base)
     image_features_for(config.features if config.features != "auto" else "none")
     output = output.resolve()
+    _check_captions(config, output, images)
     (output / "results").mkdir(parents=True, exist_ok=True)
     _check_same(output / "config.json", asdict(config))
     jobs = list(_jobs(config, output))
@@ -116,6 +121,18 @@ def _jobs(config: ComparisonConfig, output: Path) -> Iterator[tuple[str, int, li
             measured = Job(options, run_dir, budget, result, config.features, config.judge, moments, seed == 0)
             stages.append(measured)
             yield name, seed, stages
+
+
+def _check_captions(config: ComparisonConfig, output: Path, images: CaptionedImages) -> None:
+    """Refuses captions that a method could not read; not where a comparison was begun, which goes on."""
+    from keras_t2i.runs.captions import check_captions, reader_of
+
+    most = 1.0 if (output / "config.json").exists() else config.base.max_unread_share
+    runs = (RunConfig(**stages[-1].config) for _, _, stages in _jobs(config, output))
+    readers = {run.start_from if run.strategy else (run.text_encoder, run.sequence_length): run for run in runs}
+    for encoder in map(reader_of, readers.values()):
+        if encoder is not None:
+            check_captions(encoder, images, most)
 
 
 def _work(job: Job, result: Path, log: Path) -> bool:
