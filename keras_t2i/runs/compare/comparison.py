@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ def compare(config: ComparisonConfig, output: Path, say: Callable[[str], None]) 
     output = output.resolve()
     _check_captions(config, output, images)
     (output / "results").mkdir(parents=True, exist_ok=True)
-    _check_same(output / "config.json", asdict(config))
+    _check_same(output / "config.json", config)
     jobs = list(_jobs(config, output))
     for number, (name, seed, stages) in enumerate(jobs, start=1):
         result = Path(str(stages[-1].result))
@@ -171,12 +171,22 @@ def _outcome(result: Path) -> str:
     return f"{found['steps']} steps in {found['minutes']:.1f} minutes; {', '.join(shown)}"
 
 
-def _check_same(path: Path, config: dict[str, Any]) -> None:
-    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        saved, now = json.loads(path.read_text(encoding="utf-8")), json.loads(text)
-        differing = ", ".join(name for name in now if saved.get(name) != now[name])
-        raise ValueError(
-            f"{path.parent} holds another comparison (it differs in {differing}); choose another directory."
-        )
-    write_file(path, text)
+def _check_same(path: Path, config: ComparisonConfig) -> None:
+    """Writes the configuration of a new comparison; one that an older release began lacks options, and has defaults."""
+    now = json.loads(json.dumps(asdict(config)))
+    if path.exists():
+        saved = _with_defaults(json.loads(path.read_text(encoding="utf-8")), config)
+        if differing := [name for name in now if saved.get(name) != now[name]]:
+            raise ValueError(
+                f"{path.parent} holds another comparison (it differs in {', '.join(differing)}); choose another "
+                "directory."
+            )
+    write_file(path, json.dumps(now, indent=2, sort_keys=True) + "\n")
+
+
+def _with_defaults(saved: dict[str, Any], config: Any) -> dict[str, Any]:
+    defaults = {each.name: each.default for each in fields(config) if each.default is not MISSING}
+    found = {**defaults, **saved}
+    if "base" in saved:
+        found["base"] = _with_defaults(saved["base"], config.base)
+    return found

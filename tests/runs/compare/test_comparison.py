@@ -102,7 +102,12 @@ def test_a_killed_comparison_goes_on_where_it_was(folder: Path, tmp_path: Path) 
     second = (output / "results" / "mlp-1.json").stat().st_mtime_ns
     assert compare(chosen, output, print)["finished"] == 2
     assert (output / "results" / "mlp-1.json").stat().st_mtime_ns == second
-    with pytest.raises(ValueError, match="holds another comparison"):
+    # One that was begun before there was an option goes on as with its default.
+    saved = json.loads((output / "config.json").read_text())
+    del saved["base"]["sequence_length"], saved["judge"]
+    (output / "config.json").write_text(json.dumps(saved))
+    assert compare(chosen, output, print)["finished"] == 2
+    with pytest.raises(ValueError, match=r"holds another comparison \(it differs in methods\)"):
         compare(config(folder, "dcgan"), output, print)
 
 
