@@ -121,18 +121,18 @@ def finetune(
 
 
 @data_app.command("check")
+@with_options_of("check")
 def check(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of captioned images.")],
-    caption_column: Annotated[
-        str | None, typer.Option(help="Column of captions. Default: text, caption or captions.")
-    ] = None,
     image_size: Annotated[int, typer.Option(help="Size at which the images are read, in pixels.")] = 64,
     contact_sheet: Annotated[Path | None, typer.Option(help="PNG to write: images with their captions.")] = None,
+    **options: Any,
 ) -> None:
     """Read a folder as train would, and tell what is there and what cannot be used.
 
-    The JSON counts rows, images, captions, lengths, sizes, splits and duplicates, and names every row that cannot be
-    used: file, line and reason.
+    The JSON counts rows, images, captions, lengths, sizes and splits. It names every row that cannot be used, with
+    file, line and reason; and images that are nearly one color, that lose more than a third to the crop, and that show
+    the same, or nearly.
 
     `keras-t2i data check my_images --contact-sheet look.png`
     """
@@ -140,9 +140,14 @@ def check(
     def report() -> dict[str, Any]:
         from keras_t2i.data import check_folder
 
-        report = check_folder(folder, image_size=image_size, caption_column=caption_column)
+        config = RunConfig(str(folder), **options)
+        report = check_folder(
+            folder, image_size, caption_column=config.caption_column, fit=config.fit, intensity_range=config.intensities
+        )
         for row in report.skipped:
             say(str(row))
+        for notice in report.notices:
+            say(f"Warning: {notice}")
         if contact_sheet is not None:
             say(f"Contact sheet: {report.contact_sheet(contact_sheet)}")
         return report.as_dict()
@@ -151,6 +156,7 @@ def check(
 
 
 @data_app.command("pack")
+@with_options_of("pack")
 def pack(
     data: Data,
     output: Output,
@@ -158,9 +164,7 @@ def pack(
     text_encoder: Annotated[
         str, typer.Option(help="What reads the captions: caption_mini_en or a KerasNLP preset.")
     ] = "caption_mini_en",
-    caption_column: Annotated[
-        str | None, typer.Option(help="Column of captions. Default: text, caption or captions.")
-    ] = None,
+    **options: Any,
 ) -> None:
     """Write images and the embeddings of their captions as plain arrays, to train where there is no TensorFlow.
 
@@ -172,7 +176,7 @@ def pack(
     def packed() -> dict[str, Any]:
         from keras_t2i.runs.packing import pack
 
-        config = RunConfig(data, image_size=image_size, text_encoder=text_encoder, caption_column=caption_column)
+        config = RunConfig(data, image_size=image_size, text_encoder=text_encoder, **options)
         return pack(config, output)
 
     print_result(packed)
