@@ -153,10 +153,12 @@ class TextToImage(Engine, Archived):
             part.network.check_ready()
         first = FirstBatch()
         given["x"] = first.of(given["x"])
+        take_back = self.kept_state()
         try:
             return super().fit(**{**given, **self.engine_options(given)})
         except Exception as error:
             if first.error is not None:
+                take_back()
                 raise first.error from None
             if not self.is_out_of_memory(error):
                 raise
