@@ -44,7 +44,10 @@ def write_images(folder: Path, count: int = 20) -> list[dict[str, Any]]:
     """Writes small images of different colors; returns their rows, for `write_rows`."""
     folder.mkdir(parents=True)
     for number in range(count):
-        Image.new("RGB", (40 + number, 36), (10 * number, 200 - 7 * number, 50)).save(folder / f"{number}.png")
+        image = Image.new("RGB", (40 + number % 10, 36), (10 * number, 200 - 7 * number, 50))
+        left, top = 6 + 3 * (number % 6), 2 + 5 * (number // 6 % 4)
+        image.paste((250, 250, 250), (left, top, left + 12, top + 12))  # No two alike, and none of one color.
+        image.save(folder / f"{number}.png")
     return [{"file_name": f"{n}.png", "text": [f"picture number {n}", f"one more of {n}"]} for n in range(count)]
 
 

@@ -132,20 +132,20 @@ def finetune(
 
 
 @data_app.command("check")
+@with_options_of("check")
 def check(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of captioned images.")],
-    caption_column: Annotated[
-        str | None, typer.Option(help="Column of captions. Default: text, caption or captions.")
-    ] = None,
     image_size: Annotated[int, typer.Option(help="Size at which the images are read, in pixels.")] = 64,
     text_encoder: Encoder = "caption_mini_en",
     sequence_length: SequenceLength = 32,
     contact_sheet: Annotated[Path | None, typer.Option(help="PNG to write: images with their captions.")] = None,
+    **options: Any,
 ) -> None:
     """Read a folder as train would, and tell what is there and what cannot be used.
 
-    The JSON counts rows, images, captions, lengths, sizes, splits and duplicates, and names every row that cannot be
-    used: file, line and reason. It counts, too, what the text encoder knows of the captions, and how far it reads them.
+    The JSON counts rows, images, captions, lengths, sizes and splits. It names every row that cannot be used, with
+    file, line and reason; and images that are nearly one color, that lose more than a third to the crop, and that show
+    the same, or nearly. It counts, too, what the text encoder knows of the captions, and how far it reads them.
 
     `keras-t2i data check my_images --contact-sheet look.png`
     """
@@ -154,9 +154,14 @@ def check(
         from keras_t2i.data import check_folder
         from keras_t2i.runs.captions import read_captions
 
-        report = check_folder(folder, image_size=image_size, caption_column=caption_column)
+        config = RunConfig(str(folder), **options)
+        report = check_folder(
+            folder, image_size, caption_column=config.caption_column, fit=config.fit, intensity_range=config.intensities
+        )
         for row in report.skipped:
             say(str(row))
+        for notice in report.notices:
+            say(f"Warning: {notice}")
         if contact_sheet is not None:
             say(f"Contact sheet: {report.contact_sheet(contact_sheet)}")
         captions = [caption for file in report.contents.files for caption in file.captions]
@@ -166,15 +171,14 @@ def check(
 
 
 @data_app.command("pack")
+@with_options_of("pack")
 def pack(
     data: Data,
     output: Output,
     image_size: Annotated[int, typer.Option(help="Size of the images, in pixels.")] = 64,
     text_encoder: Encoder = "caption_mini_en",
     sequence_length: SequenceLength = 32,
-    caption_column: Annotated[
-        str | None, typer.Option(help="Column of captions. Default: text, caption or captions.")
-    ] = None,
+    **options: Any,
 ) -> None:
     """Write images and the embeddings of their captions as plain arrays, to train where there is no TensorFlow.
 
@@ -187,11 +191,7 @@ def pack(
         from keras_t2i.runs.packing import pack
 
         config = RunConfig(
-            data,
-            image_size=image_size,
-            text_encoder=text_encoder,
-            sequence_length=sequence_length,
-            caption_column=caption_column,
+            data, image_size=image_size, text_encoder=text_encoder, sequence_length=sequence_length, **options
         )
         return pack(config, output)
 

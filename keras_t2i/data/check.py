@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from keras_t2i.core.files import written
+from keras_t2i.core.lettering import Lettering
 from keras_t2i.data.folder import FolderContents, read_folder
+from keras_t2i.data.images import Reading, window
+from keras_t2i.data.looks import found_intensities, is_cut, is_one_color, near_copies, notices
 from keras_t2i.data.rows import SkippedRow
 
 __all__ = ["FolderReport", "check_folder"]
 
 _CELL, _TEXT_WIDTH, _GAP, _COLUMNS, _FONT_SIZE = 112, 200, 8, 3, 13
+_NAMED = 3
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 
 
@@ -35,8 +39,15 @@ class FolderReport:
         caption_characters: Characters in a caption: `min`, `median`, `95%` and `max`, over every image's captions.
         num_distinct_captions: Captions that differ.
         image_sizes: `min`, `median` and `max` of `width` and `height` before cropping, in pixels.
-        duplicates: Groups of files that show the same pixels once cropped and resized.
+        intensities: Where images have more than 8 bits a channel: the `number` of these, the `min` and the `max` of
+            their values, and those that become `black` and `white`. Else empty.
+        one_color: Files that are nearly one color once they are read.
+        cut: Files of which the crop to the central square leaves out more than a third.
+        duplicates: Groups of files that show the same pixels once made square and resized.
+        near_duplicates: Groups of files that show nearly the same: also resized, compressed anew, mirrored.
+        crossing: Validation files of which training has a duplicate, or nearly.
         skipped: Rows that cannot be used, with file, line and reason.
+        notices: What is worth a look before training, a line each.
         contents: The images and captions themselves.
     """
 
@@ -48,8 +59,14 @@ class FolderReport:
     caption_characters: dict[str, int]
     num_distinct_captions: int
     image_sizes: dict[str, dict[str, int]]
+    intensities: dict[str, float]
+    one_color: tuple[str, ...]
+    cut: tuple[str, ...]
     duplicates: tuple[tuple[str, ...], ...]
+    near_duplicates: tuple[tuple[str, ...], ...]
+    crossing: tuple[str, ...]
     skipped: tuple[SkippedRow, ...]
+    notices: tuple[str, ...]
     contents: FolderContents = field(repr=False)
 
     @property
@@ -62,7 +79,10 @@ class FolderReport:
         names = [name for name in self.__dataclass_fields__ if name != "contents"]
         report = {name: getattr(self, name) for name in names}
         report["captions_per_image"] = {str(count): images for count, images in self.captions_per_image.items()}
-        report["duplicates"] = [list(group) for group in self.duplicates]
+        for name in ("duplicates", "near_duplicates"):
+            report[name] = [list(group) for group in getattr(self, name)]
+        for name in ("one_color", "cut", "crossing", "notices"):
+            report[name] = list(getattr(self, name))
         report["skipped"] = [{"file": row.file, "line": row.line, "reason": row.reason} for row in self.skipped]
         return {**report, "skipped_share": self.skipped_share}
 
@@ -100,6 +120,8 @@ def check_folder(
     image_size: int = 64,
     *,
     caption_column: str | None = None,
+    fit: str = "crop",
+    intensity_range: tuple[float, float] | None = None,
     validation_share: float = 0.1,
     seed: int = 0,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -110,16 +132,24 @@ def check_folder(
     of `from_folder`.
 
     Raises:
-        ValueError: if the folder, its captions or the caption column are missing.
+        ValueError: if the folder, its captions or the caption column are missing, or an argument is out of range.
     """
-    contents = read_folder(folder, image_size, caption_column=caption_column, cache_dir=cache_dir)
+    reading = Reading(fit, intensity_range)
+    contents = read_folder(folder, image_size, caption_column=caption_column, reading=reading, cache_dir=cache_dir)
+    names = np.asarray([file.name for file in contents.files], object)
+    one_color, cut = (tuple(names[which(contents.records)[contents.positions]]) for which in (is_one_color, is_cut))
+    splits = contents.splits(validation_share, seed)
+    same, alike = _copies(contents)
+    none = np.empty(0, np.int64)
+    held_out = splits.get("validation", splits.get("test", none))
+    crossing = names[held_out[np.isin(alike[held_out], alike[splits.get("train", none)])]]
     captions = [caption for file in contents.files for caption in file.captions]
     sizes = contents.records["size"][contents.positions]
     return FolderReport(
         folder=contents.folder,
         num_rows=contents.num_rows,
         num_images=len(contents.files),
-        splits={name: len(numbers) for name, numbers in contents.splits(validation_share, seed).items()},
+        splits={name: len(numbers) for name, numbers in splits.items()},
         captions_per_image=dict(sorted(Counter(len(file.captions) for file in contents.files).items())),
         caption_characters=_quantiles(
             np.asarray([len(caption) for caption in captions]), ("min", "median", "95%", "max")
@@ -129,8 +159,18 @@ def check_folder(
             axis: _quantiles(sizes[:, number], ("min", "median", "max"))
             for number, axis in enumerate(("width", "height"))
         },
-        duplicates=_duplicates(contents),
+        intensities=_intensities(contents),
+        one_color=one_color,
+        cut=cut if fit == "crop" else (),
+        duplicates=_groups(names, same),
+        near_duplicates=_groups(names, alike, same),
+        crossing=tuple(crossing),
         skipped=contents.skipped,
+        notices=(
+            *notices(contents.records, contents.positions, reading),
+            *_named(one_color, "Images of nearly one color"),
+            *_named(tuple(crossing), "Validation images that are in training too, or nearly"),
+        ),
         contents=contents,
     )
 
@@ -142,44 +182,66 @@ def _quantiles(values: np.ndarray, names: tuple[str, ...]) -> dict[str, int]:
     return {name: int(np.quantile(values, shares[name], method="lower")) for name in names}
 
 
-def _duplicates(contents: FolderContents) -> tuple[tuple[str, ...], ...]:
-    groups: dict[bytes, list[str]] = {}
-    for file, position in zip(contents.files, contents.positions, strict=True):
-        digest = hashlib.sha256(contents.records["pixels"][position].tobytes()).digest()
-        groups.setdefault(digest, []).append(file.name)
-    return tuple(tuple(names) for names in groups.values() if len(names) > 1)
+def _intensities(contents: FolderContents) -> dict[str, float]:
+    found = found_intensities(contents.records, contents.positions)
+    between = window(found) if contents.reading.intensity_range is None else contents.reading.intensity_range
+    if not len(found) or between is None:
+        return {}
+    values = {"min": float(found[:, 0].min()), "max": float(found[:, 1].max())}
+    return {"number": len(found), **values, "black": between[0], "white": between[1]}
+
+
+def _copies(contents: FolderContents) -> tuple[np.ndarray, np.ndarray]:
+    """For each image, the number of the first that shows the same pixels, and that of the first that nearly does."""
+    first_of: dict[bytes, int] = {}
+    pixels = contents.records["pixels"]
+    digests = (hashlib.sha256(pixels[position].tobytes()).digest() for position in contents.positions)
+    same = np.asarray([first_of.setdefault(digest, number) for number, digest in enumerate(digests)], np.int64)
+    different = np.unique(same)
+    nearest = np.arange(len(same))
+
+    def first(number: int) -> int:
+        while nearest[number] != number:
+            number = nearest[number]
+        return number
+
+    for pair in different[near_copies(contents.records, contents.positions[different])]:
+        smaller, larger = sorted(map(first, pair.tolist()))
+        nearest[larger] = smaller
+    return same, np.asarray([first(number) for number in same.tolist()], np.int64)
+
+
+def _groups(names: np.ndarray, numbers: np.ndarray, known: np.ndarray | None = None) -> tuple[tuple[str, ...], ...]:
+    """Names with the same number, where there are several; but for groups that are known as such by other numbers."""
+    groups: dict[int, list[int]] = {}
+    for place, number in enumerate(numbers.tolist()):
+        groups.setdefault(number, []).append(place)
+    told = (places for places in groups.values() if len(places) > 1)
+    return tuple(tuple(names[places]) for places in told if known is None or len(set(known[places].tolist())) > 1)
+
+
+def _named(names: tuple[str, ...], what: str) -> tuple[str, ...]:
+    """A line that counts files and names some, where there are any."""
+    some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    return (f"{what}: {len(names)} ({some}).",) if names else ()
 
 
 def _draw(contents: FolderContents, numbers: np.ndarray) -> Image.Image:
-    font = ImageFont.load_default(_FONT_SIZE)
+    lettering = Lettering(_FONT_SIZE)
+    most = _CELL // lettering.line_height
     width, height = _CELL + _TEXT_WIDTH + 3 * _GAP, _CELL + _GAP
     columns = min(_COLUMNS, len(numbers))
     sheet = Image.new("RGB", (columns * width, -(-len(numbers) // columns) * height + _GAP), _PAPER)
-    draw = ImageDraw.Draw(sheet)
     for place, number in enumerate(numbers):
         left, top = (place % columns) * width + _GAP, (place // columns) * height + _GAP
         pixels = Image.fromarray(np.array(contents.records["pixels"][contents.positions[number]]))
         sheet.paste(pixels.resize((_CELL, _CELL), Image.Resampling.BICUBIC), (left, top))
         lines: list[str] = []
         for caption in contents.files[number].captions:
-            lines += _wrapped(f"- {caption}", draw, font)
-        most = _CELL // (_FONT_SIZE + 2)
+            lines += lettering.wrapped(f"- {caption}", _TEXT_WIDTH, most)
         if len(lines) > most:
             lines[most - 1 :] = [f"{lines[most - 1]} ..."]
         for line_number, line in enumerate(lines):
-            draw.text((left + _CELL + _GAP, top + line_number * (_FONT_SIZE + 2)), line, _INK, font)
+            beside = left + _CELL + _GAP, top + line_number * lettering.line_height
+            lettering.draw(sheet, beside, line, _INK)
     return sheet
-
-
-def _wrapped(text: str, draw: ImageDraw.ImageDraw, font: Any) -> list[str]:
-    """Breaks a text into lines that fit beside an image; a word too long for a line is cut."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if draw.textlength(longer, font=font) <= _TEXT_WIDTH:
-            lines[-1] = longer
-            continue
-        while draw.textlength(word, font=font) > _TEXT_WIDTH:
-            word = word[: len(word) * 3 // 4]
-        lines.append(word)
-    return lines

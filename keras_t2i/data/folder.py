@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.data.images import decoded_images, open_path, pixel_loader
+from keras_t2i.data.decoded import decoded_images, open_path, pixel_loader
+from keras_t2i.data.images import Reading
+from keras_t2i.data.looks import notices
 from keras_t2i.data.pipeline import CaptionedImages, Split
 from keras_t2i.data.rows import CaptionedFile, SkippedRow, read_rows
 
@@ -28,6 +30,8 @@ def from_folder(
     *,
     captions: bool = True,
     caption_column: str | None = None,
+    fit: str = "crop",
+    intensity_range: tuple[float, float] | None = None,
     validation_share: float = 0.1,
     horizontal_flip: bool = False,
     seed: int = 0,
@@ -46,9 +50,10 @@ def from_folder(
     Images of any other split are left out; rows without one are training images. Where nothing is held out so, a seeded
     share of the training images is; files with the same content always fall on the same side.
 
-    **Images** of any common format are turned upright, cropped to their central square, resized with antialiasing and
-    laid on white where transparent (see `decode_image`). They are decoded once, to a cache file read by memory mapping,
-    so that a large set does not need as much memory.
+    **Images** of any common format are turned upright, made square, resized with antialiasing and laid on white where
+    transparent (see `decode_image`). They are decoded once, to a cache file read by memory mapping, so that a large set
+    does not need as much memory. A warning says of how many the crop leaves out more than a third, and which values
+    become black and white where images have more than 8 bits a channel.
 
     **Rows that cannot be used** (missing or damaged image, more than 100 megapixels, a path out of the folder, a
     caption that is empty, not UTF-8, with a NUL or of more than 2,000 characters, a repeated row) are left out, counted
@@ -62,6 +67,10 @@ def from_folder(
         captions: Without, for an unconditional model, every image file of the folder and its subfolders is used, with
             the empty caption; tables and text files are not read, and subfolders named after splits still decide.
         caption_column: Column of captions; by default the first present of `text`, `caption` and `captions`.
+        fit: What becomes of images that are not square: `"crop"` to the central square, `"pad"` with white, or
+            `"stretch"`.
+        intensity_range: Of images with more than 8 bits a channel, the values that become black and white; by default
+            what suits all of them.
         validation_share: Share of images held out where the folder holds none out itself, in [0, 1).
         horizontal_flip: Whether to mirror half of the training images. Off by default: captions may name sides.
         seed: Seed of the held-out share, of order and of captions drawn.
@@ -85,6 +94,7 @@ def from_folder(
         image_size,
         captions=captions,
         caption_column=caption_column,
+        reading=Reading(fit, intensity_range),
         max_skipped_share=max_skipped_share,
         cache_dir=cache_dir,
     )
@@ -99,6 +109,8 @@ def from_folder(
         )
     if contents.skipped:
         warnings.warn(f"{contents.skipped_summary()} The rest is used; all are named in `.skipped`.", stacklevel=2)
+    for notice in notices(contents.records, contents.positions, contents.reading):
+        warnings.warn(notice, stacklevel=2)
     return CaptionedImages(
         contents.split(train),
         contents.split(held_out) if held_out is not None else None,
@@ -122,6 +134,7 @@ class FolderContents:
         positions: For each of `files`, the place of its record.
         skipped: Rows that cannot be used.
         num_rows: Rows in all.
+        reading: How the images were read.
     """
 
     folder: str
@@ -130,6 +143,7 @@ class FolderContents:
     positions: np.ndarray
     skipped: tuple[SkippedRow, ...]
     num_rows: int
+    reading: Reading
 
     def splits(self, validation_share: float, seed: int) -> dict[str, np.ndarray]:
         """Returns the numbers of the images in each split, held-out share included."""
@@ -175,6 +189,7 @@ def read_folder(
     *,
     captions: bool = True,
     caption_column: str | None = None,
+    reading: Reading | None = None,
     max_skipped_share: float = 1.0,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> FolderContents:
@@ -185,6 +200,7 @@ def read_folder(
     """
     if not 8 <= image_size <= 1024:
         raise ValueError(f"`image_size` must be 8 to 1024 pixels; got {image_size}.")
+    reading = reading or Reading()
     rows = read_rows(folder, caption_column, captions)
     _check_skipped(str(folder), rows.skipped, rows.num_rows, max_skipped_share)  # Before an hour of decoding.
     stamps = "\n".join(f"{file.name}\t{file.size}\t{file.modified}" for file in rows.files)
@@ -193,6 +209,7 @@ def read_folder(
         len(rows.files),
         open_path,
         image_size,
+        reading,
         f"{os.path.realpath(folder)}\n{stamps}",
         cache_dir,
     )
@@ -206,7 +223,7 @@ def read_folder(
     _check_skipped(str(folder), skipped, rows.num_rows, max_skipped_share)
     usable = np.flatnonzero(errors == b"")
     files = tuple(rows.files[number] for number in usable)
-    return FolderContents(str(folder), files, records, usable, tuple(skipped), rows.num_rows)
+    return FolderContents(str(folder), files, records, usable, tuple(skipped), rows.num_rows, reading)
 
 
 def _check_skipped(folder: str, skipped: list[SkippedRow], num_rows: int, max_skipped_share: float) -> None:

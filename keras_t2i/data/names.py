@@ -11,7 +11,7 @@ from keras_t2i.core.tables import Table
 if TYPE_CHECKING:
     from keras_t2i.data.pipeline import CaptionedImages
 
-__all__ = ["RENDERED", "TFDS", "Rendered"]
+__all__ = ["FITS", "RENDERED", "TFDS", "Rendered"]
 
 TFDS = "tfds"
 """What stands before the colon in `tfds:NAME`."""
@@ -38,3 +38,9 @@ RENDERED: Table[Rendered] = Table(
     {"shapes": "keras_t2i.data.synthetic:SHAPES", "faces": "keras_t2i.data.cartoon_faces:FACES"},
 )
 """Rendered domains by name."""
+
+FITS: Table[Callable[[int, int, int], tuple[tuple[int, int, int, int], tuple[int, int]]]] = Table(
+    "fit",
+    {name: f"keras_t2i.data.images:{name}" for name in ("crop", "pad", "stretch")},
+)
+"""What becomes of images that are not square: of width, height and size wanted, the box kept and the size it gets."""

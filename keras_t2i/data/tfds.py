@@ -7,11 +7,14 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from keras_t2i.data.images import decoded_images, open_bytes, pixel_loader
+from keras_t2i.data.decoded import decoded_images, open_bytes, pixel_loader
+from keras_t2i.data.images import Reading, window
+from keras_t2i.data.looks import found_intensities, notices
 from keras_t2i.data.metadata import CAPTION_COLUMNS
 from keras_t2i.data.pipeline import CaptionedImages, Split
 from keras_t2i.data.rows import SkippedRow
@@ -27,6 +30,9 @@ def from_tfds(
     batch_size: int = 32,
     *,
     caption_template: str = "a photo of a {label}",
+    label: str | None = None,
+    fit: str = "crop",
+    intensity_range: tuple[float, float] | None = None,
     train: str = "train",
     validation: str | None = None,
     validation_share: float = 0.1,
@@ -42,16 +48,19 @@ def from_tfds(
     `text`, as in `coco_captions`). A set without captions but with a class label (`oxford_flowers102`,
     `caltech_birds2011`) gets one caption an image from the template; its label names lose leading numbers and
     underscores (`001.Black_footed_Albatross` becomes `Black footed Albatross`), and the labels are kept in
-    `Split.labels`.
+    `Split.labels`. Where a set has several class labels, a warning says of which the captions are made.
 
-    Images are cropped, resized and cached as `from_folder` does; those without a caption or that cannot be decoded are
-    left out, counted in a warning and named in `CaptionedImages.skipped`, by split and number.
+    Images are made square, resized and cached as `from_folder` does; those without a caption or that cannot be decoded
+    are left out, counted in a warning and named in `CaptionedImages.skipped`, by split and number.
 
     Args:
         name: Name of the dataset, with configuration and version where wanted, such as `"coco_captions/2017"`.
         image_size: Height and width in pixels, 8 to 1024.
         batch_size: Images in a batch.
         caption_template: Caption of a labelled image; `{label}` stands for the label's name.
+        label: Class label that captions are made of in a set without captions; by default its first.
+        fit: As for `from_folder`.
+        intensity_range: As for `from_folder`; by default what suits the training images, for all.
         train: Split to train on; slices such as `"train[:80%]"` too.
         validation: Held-out split; by default the first present of `validation`, `valid`, `val`, `dev` and `test`.
         validation_share: Share of the training split held out where there is no other, in [0, 1).
@@ -62,8 +71,8 @@ def from_tfds(
         cache_dir: Where decoded images are kept; by default `keras_t2i` in the user's cache directory.
 
     Raises:
-        ValueError: if the dataset is unknown, can be neither found nor downloaded, has no such split, no images, too
-            many that cannot be used, or neither captions nor labels.
+        ValueError: if the dataset is unknown, can be neither found nor downloaded, has no such split or label, no
+            images, too many that cannot be used, or neither captions nor labels, or an argument is out of range.
     """
     if "{label}" not in caption_template:
         raise ValueError(f"`caption_template` needs {{label}} where the label goes; got {caption_template!r}.")
@@ -73,18 +82,10 @@ def from_tfds(
         raise ValueError(f"`validation_share` must be a share, at least 0 and below 1; got {validation_share}.")
     if not 0 <= max_skipped_share <= 1:
         raise ValueError(f"`max_skipped_share` must be a share, at least 0 and at most 1; got {max_skipped_share}.")
+    reading = Reading(fit, intensity_range)
     builder = _prepared_builder(name, data_dir)
-    if validation is None:
-        others = [other for other in _VALIDATION_NAMES if other in builder.info.splits and other != train]
-        validation = others[0] if others else None
-    if validation is None and validation_share:
-        first = 100 - max(1, round(100 * validation_share))
-        if "[" in train:
-            raise ValueError(
-                f"{name} has no validation split, and {train!r} is a slice: pass validation as a slice too."
-            )
-        train, validation = f"{train}[:{first}%]", f"{train}[{first}%:]"
-    read = _Reader(builder, caption_template, image_size, cache_dir)
+    train, validation = _split_names(builder, train, validation, validation_share)
+    read = _Reader(builder, caption_template, label, image_size, reading, cache_dir)
     train_split, skipped = read.split(train)
     validation_split, more_skipped = read.split(validation) if validation else (None, ())
     skipped += more_skipped
@@ -94,6 +95,8 @@ def from_tfds(
         if len(skipped) > max_skipped_share * count:
             raise ValueError(f"{summary}. At most {max_skipped_share:.0%} may be so (`max_skipped_share`).")
         warnings.warn(f"{summary}; all are named in `.skipped`.", stacklevel=2)
+    for notice in read.notices:
+        warnings.warn(notice, stacklevel=2)
     return CaptionedImages(
         train_split,
         validation_split,
@@ -110,17 +113,35 @@ class _Reader:
     """Reads splits of one prepared dataset."""
 
     def __init__(
-        self, builder: Any, caption_template: str, image_size: int, cache_dir: str | os.PathLike[str] | None
+        self,
+        builder: Any,
+        caption_template: str,
+        label: str | None,
+        image_size: int,
+        reading: Reading,
+        cache_dir: str | os.PathLike[str] | None,
     ) -> None:
         import tensorflow_datasets as tfds
 
-        self.builder, self.image_size, self.cache_dir = builder, image_size, cache_dir
+        self.builder, self.image_size, self.reading, self.cache_dir = builder, image_size, reading, cache_dir
+        self.notices: tuple[str, ...] = ()
         features = builder.info.features
         fields = dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
         self.image = next((name for name, feature in fields.items() if isinstance(feature, tfds.features.Image)), None)
         self.text = next((name for name in ("captions", *CAPTION_COLUMNS) if name in fields), None)
-        label = next((name for name, feature in fields.items() if isinstance(feature, tfds.features.ClassLabel)), None)
-        self.label = label if self.text is None else None
+        labels = [name for name, feature in fields.items() if isinstance(feature, tfds.features.ClassLabel)]
+        if label is not None and (label not in labels or self.text is not None):
+            has = f"captions in {self.text!r}" if self.text else f"the labels {', '.join(labels) or 'none'}"
+            raise ValueError(
+                f"No captions can be made of the label {label!r}: {builder.info.full_name} has {has}; leave `label` out"
+                " or name one of its labels."
+            )
+        self.label = None if self.text else label or next(iter(labels), None)
+        if self.label is not None and label is None and len(labels) > 1:
+            self.notices += (
+                f"{builder.info.full_name} has the labels {', '.join(labels)}: captions are made of {self.label!r}. "
+                "Name the label that is meant, and nothing more is said.",
+            )
         if self.image is None or (self.text is None and self.label is None):
             missing = "image" if self.image is None else "caption or label"
             raise ValueError(
@@ -147,9 +168,8 @@ class _Reader:
             f"tfds {info.full_name} {name} {self.builder.data_dir} {info.splits.total_num_examples} {info.dataset_size}"
         )
         image = self.image
-        records = decoded_images(
-            files.map(lambda example: example[image]), count, open_bytes, self.image_size, key, self.cache_dir
-        )
+        sources = files.map(lambda example: example[image])
+        records = decoded_images(sources, count, open_bytes, self.image_size, self.reading, key, self.cache_dir)
         captions: dict[str, int] = {}
         caption_ids, positions, skipped = [], [], []
         for number, value in enumerate(values):
@@ -164,6 +184,9 @@ class _Reader:
             reasons = "; ".join(map(str, skipped[:3])) or "it is empty"
             raise ValueError(f"No usable image in {name!r} of {info.full_name} ({reasons}).")
         numbers = np.asarray(positions, np.int64)
+        self.notices += notices(records, numbers, self.reading)
+        shared = self.reading.intensity_range or window(found_intensities(records, numbers))
+        self.reading = replace(self.reading, intensity_range=shared)
         labels = np.asarray(values, np.int64)[numbers][:, None] if self.label else None
         return Split(tuple(captions), tuple(caption_ids), pixel_loader(records, numbers), labels), tuple(skipped)
 
@@ -175,6 +198,21 @@ class _Reader:
     def _label_captions(self, template: str) -> Callable[[Any], list[str]]:
         names = [re.sub(r"^\d+\.", "", name).replace("_", " ") for name in self.builder.info.features[self.label].names]
         return lambda value: [template.replace("{label}", names[int(value)])] if int(value) >= 0 else []
+
+
+def _split_names(builder: Any, train: str, validation: str | None, share: float) -> tuple[str, str | None]:
+    """What to train on and what is held out: a split of its own, or a share of the training images."""
+    if validation is None:
+        others = [other for other in _VALIDATION_NAMES if other in builder.info.splits and other != train]
+        validation = others[0] if others else None
+    if validation is not None or not share:
+        return train, validation
+    if "[" in train:
+        raise ValueError(
+            f"{builder.info.name} has no validation split, and {train!r} is a slice: pass validation as a slice too."
+        )
+    first = 100 - max(1, round(100 * share))
+    return f"{train}[:{first}%]", f"{train}[{first}%:]"
 
 
 def _prepared_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:

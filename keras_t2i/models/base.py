@@ -19,7 +19,7 @@ from keras_t2i.core.keras_internals import untrack
 from keras_t2i.core.latents import latents_for
 from keras_t2i.models import files
 from keras_t2i.models.archive import Archived
-from keras_t2i.models.batch import images_and_condition, too_large
+from keras_t2i.models.batch import FirstBatch, images_and_condition, too_large
 from keras_t2i.models.engine import Engine, update_averages
 from keras_t2i.models.manners import Rates, check_callbacks
 from keras_t2i.models.part import Part
@@ -140,7 +140,8 @@ class TextToImage(Engine, Archived):
         """Keras' own `fit`. A `tf.data.Dataset` brings its order with it: there, `shuffle` is off by default.
 
         Raises:
-            ValueError: if a network lacks something, or a callback would lose work: before anything is trained.
+            ValueError: if a network lacks something, a callback would lose work, or the images of the first batch are
+                not floating point, in [-1, 1]: before anything is trained.
             MemoryError: if a step does not fit into the device's memory.
         """
         tensorflow = sys.modules.get("tensorflow")
@@ -150,9 +151,15 @@ class TextToImage(Engine, Archived):
         check_callbacks(self, given.get("callbacks"), self._optimizers())
         for part in self.parts().values():
             part.network.check_ready()
+        first = FirstBatch()
+        given["x"] = first.of(given["x"])
+        take_back = self.kept_state()
         try:
             return super().fit(**{**given, **self.engine_options(given)})
         except Exception as error:
+            if first.error is not None:
+                take_back()
+                raise first.error from None
             if not self.is_out_of_memory(error):
                 raise
             raise MemoryError(too_large(self._images_a_step, self.image_size)) from error

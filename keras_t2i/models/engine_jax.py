@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -121,6 +121,16 @@ class Engine:
             return changed
         others = callbacks if isinstance(callbacks, list | tuple) else [] if callbacks is None else [callbacks]
         return {**changed, "callbacks": [stop, *others]}
+
+    def kept_state(self) -> Callable[[], None]:
+        """What puts all variables back: the trainer empties them, and loses them where the first batch is refused."""
+        kept = [(variable, variable.value) for group in self._variables() for variable in group]
+
+        def take_back() -> None:
+            for variable, value in kept:
+                variable.assign(value)
+
+        return take_back
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Keras' own `evaluate`."""

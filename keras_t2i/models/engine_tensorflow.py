@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -75,6 +75,10 @@ class Engine:
     def engine_options(self, given: dict[str, Any]) -> dict[str, Any]:
         """What `fit` needs beside its arguments."""
         return {}
+
+    def kept_state(self) -> Callable[[], None]:
+        """What puts all variables back where the first batch is refused: nothing need be done."""
+        return lambda: None
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One update of every trained part, each judged by the others as they were before the step."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_t2i.core import specs
 from keras_t2i.core.tables import Table
-from keras_t2i.data.names import RENDERED, TFDS
+from keras_t2i.data.names import FITS, RENDERED, TFDS
 from keras_t2i.networks.families import ACTIVATIONS, FAMILIES
 from keras_t2i.objectives import LOSSES, PENALTIES
 from keras_t2i.presets.names import is_name
@@ -26,6 +26,7 @@ NONE = "none"
 _ENCODERS = (NONE, "from_scratch", "caption_mini_en")
 _FEATURES = ("mobilenet_v2",)
 _ALL = ("train", "finetune", "compare")
+_READ = (*_ALL, "check", "pack")
 
 
 @dataclass(frozen=True)
@@ -165,9 +166,30 @@ class RunConfig:
     )
     flip: bool = _option(False, "Mirror half of the images; not where captions name sides.", panel="Data")
     caption_column: str | None = _option(
-        None, "Column of captions in a folder's table. Default: text, caption or captions.", panel="Data"
+        None,
+        "Column of captions in a folder's table. Default: text, caption or captions.",
+        panel="Data",
+        commands=_READ,
+    )
+    fit: str = _option(
+        "crop",
+        "What becomes of images that are not square: {names}. crop keeps the central square, pad adds white, stretch "
+        "distorts.",
+        panel="Data",
+        commands=_READ,
+        table=FITS,
+    )
+    intensity_range: str | None = _option(
+        None,
+        "Of images with more than 8 bits a channel, the values that become black and white, as in 0,4095. Default: "
+        "what suits all of them, which is said.",
+        panel="Data",
+        commands=_READ,
     )
     caption_template: str = _option("a photo of a {label}", "Caption of TFDS images with labels only.", panel="Data")
+    label: str | None = _option(
+        None, "Class label of TFDS images that captions are made of. Default: the first, which is said.", panel="Data"
+    )
     max_skipped_share: float = _option(
         0.05, "Share of unusable rows above which training is refused.", panel="Data", limits=(0, 1)
     )
@@ -280,6 +302,23 @@ class RunConfig:
                 f"A number of images is expected after the colon, as in '{self.domain}:300'; got {count!r}."
             )
         return int(count)
+
+    @property
+    def intensities(self) -> tuple[float, float] | None:
+        """`intensity_range` as numbers.
+
+        Raises:
+            ValueError: if it is not two numbers.
+        """
+        if self.intensity_range is None:
+            return None
+        try:
+            low, high = map(float, self.intensity_range.split(","))
+        except ValueError as error:
+            raise ValueError(
+                f"An intensity range is two numbers with a comma, as in 0,4095; got {self.intensity_range!r}."
+            ) from error
+        return low, high
 
     def arguments(self, command: str) -> list[str]:
         """The options of a command that say what differs from the defaults, as the command line takes them.

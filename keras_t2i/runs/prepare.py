@@ -116,9 +116,10 @@ def dataset(config: RunConfig) -> CaptionedImages:
         flipped = {} if domain.names_sides else {"horizontal_flip": config.flip}
         return domain.load(num_images=config.num_rendered, **flipped, **common)
     common |= {"horizontal_flip": config.flip, "max_skipped_share": config.max_skipped_share}
+    common |= {"fit": config.fit, "intensity_range": config.intensities}
     kind, name = specs.split(config.data)
     if kind == TFDS:
-        return data.from_tfds(name, caption_template=config.caption_template, **common)
+        return data.from_tfds(name, caption_template=config.caption_template, label=config.label, **common)
     captions = config.text_encoder != NONE
     return data.from_folder(config.data, caption_column=config.caption_column, captions=captions, **common)
 
@@ -262,7 +263,8 @@ def _source(config: RunConfig, encoder: CachedTextEncoder) -> CaptionedImages:
     """What the model of a strategy was trained on, encoded."""
     if config.source_data is None:
         raise ValueError(f"The strategy {config.strategy!r} needs `source_data`: what the model was trained on.")
-    return dataset(replace(config, data=config.source_data, flip=False, caption_column=None)).encode(encoder)
+    as_it_is: dict[str, Any] = {"caption_column": None, "fit": "crop", "intensity_range": None, "label": None}
+    return dataset(replace(config, data=config.source_data, flip=False, **as_it_is)).encode(encoder)
 
 
 def _recipe(config: RunConfig, terms: Sequence[Any] = ()) -> dict[str, Any]:

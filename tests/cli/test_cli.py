@@ -235,6 +235,52 @@ def test_data_check_prints_a_report_and_draws_a_sheet(place: Path) -> None:
     assert pixels(place / "sheets" / "sheet.png").shape[1] > 300
 
 
+def test_data_check_says_how_images_are_read_and_takes_another_way(place: Path) -> None:
+    folder = place / "deep"
+    rows = write_images(folder, 4)
+    for row, low in zip(rows, (-1000, -1000, 0, 0), strict=True):
+        values = np.linspace(low, 3000, 64 * 20).reshape(20, 64).astype(np.int32)
+        (folder / row["file_name"]).unlink()
+        row["file_name"] = row["file_name"].replace("png", "tiff")
+        Image.fromarray(values).save(folder / row["file_name"])
+    write_rows(folder, rows)
+    result = keras_t2i("data", "check", folder)
+    assert result.code == 0
+    expected = {"number": 4, "min": -1000, "max": 3000, "black": -1000, "white": 3000}
+    assert result.json["intensities"] == pytest.approx(expected, abs=5)  # But for one value in a thousand.
+    assert result.json["cut"] == [row["file_name"] for row in rows]
+    said = [line for line in result.err.splitlines() if line.startswith("Warning: ")]
+    assert sum("more than 8 bits" in line for line in said) == sum("central square" in line for line in said) == 1
+    result = keras_t2i("data", "check", folder, "--fit", "pad", "--intensity-range", "-160,240")
+    assert result.json["intensities"]["black"] == -160
+    assert result.json["cut"] == []
+    assert "more than 8 bits" not in result.err
+    for wrong in ("4095", "a,b", "1,2,3", "9,3"):
+        result = keras_t2i("data", "check", folder, "--intensity-range", wrong)
+        assert result.code == 2
+        assert "two numbers" in result.err
+        assert len(result.err.splitlines()) == 1
+
+
+def test_a_run_reads_images_as_it_was_told(place: Path) -> None:
+    for name, color in (("wide", "red"), ("high", "blue")):
+        Image.new("RGB", (90, 30), color).rotate(90 * (name == "high"), expand=True).save(place / f"{name}.png")
+    rows = [{"file_name": f"{name}.png", "text": name} for name in ("wide", "high")]
+    folder = place / "long"
+    folder.mkdir()
+    for row in rows:
+        (place / row["file_name"]).rename(folder / row["file_name"])
+    write_rows(folder, rows)
+    how = ("--output", "packed", "--image-size", 32)
+    assert "central square" in keras_t2i("data", "pack", folder, *how).err
+    result = keras_t2i("data", "pack", folder, *how, "--fit", "pad")
+    assert result.code == 0
+    assert "central square" not in result.err
+    images = np.load(place / "packed" / "train-images.npy")
+    assert (images[:, [0, 0, -1, -1], [0, -1, 0, -1]] == 255).all()
+    assert images.min() == 0
+
+
 def test_presets_lists_what_is_in_the_package(place: Path) -> None:
     result = keras_t2i("presets")
     assert result.code == 0

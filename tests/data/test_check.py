@@ -72,6 +72,7 @@ def test_contact_sheet_shows_each_image_beside_its_captions(folder: Path, tmp_pa
     assert (sheet.max(-1) < 60).sum() > 300, "there is no dark text on the sheet"
 
 
+@pytest.mark.filterwarnings("ignore:No font on this system has")
 def test_contact_sheet_of_long_captions_and_few_images(tmp_path: Path) -> None:
     folder = tmp_path / "f"
     folder.mkdir()

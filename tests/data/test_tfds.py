@@ -73,6 +73,23 @@ class TinyBirds(_Built):
         return {"image": png(index % 12), "label": index % 2}
 
 
+class TinyPets(_Built):
+    """Two class labels, and images of 12 bits, some of them wide; one split is brighter than the other."""
+
+    SPLITS: ClassVar = {"train": 4, "test": 2}
+    FEATURES: ClassVar = {
+        "image": tfds.features.Image(shape=(None, None, 1), dtype=np.uint16, encoding_format="png"),
+        "label": tfds.features.ClassLabel(names=["beagle", "sphynx"]),
+        "species": tfds.features.ClassLabel(names=["dog", "cat"]),
+    }
+
+    def _generate_examples(self, count: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index in range(count):
+            image = np.full((20, 24 if index else 60, 1), 500 if count == 2 else 4000, np.uint16)
+            image[:, :11] = 0
+            yield index, {"image": image, "label": index % 2, "species": index % 2}
+
+
 class TinyPlain(_Built):
     """Images without captions or labels."""
 
@@ -103,7 +120,7 @@ class TinyUnprepared(TinyBirds):
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("tfds")
-    for builder in (TinyCoco, TinyBirds, TinyPlain, TinyText):
+    for builder in (TinyCoco, TinyBirds, TinyPets, TinyPlain, TinyText):
         builder(data_dir=directory).download_and_prepare()
     return directory
 
@@ -135,6 +152,27 @@ def test_labelled_set_through_the_template(prepared: Path, tmp_path: Path) -> No
     assert next(iter(images.train))["images"].shape == (4, 16, 16, 3)
 
 
+def test_one_of_several_labels_is_said_or_named(prepared: Path, tmp_path: Path) -> None:
+    common = {"data_dir": prepared, "cache_dir": tmp_path, "fit": "pad", "intensity_range": (0, 4095)}
+    with pytest.warns(UserWarning, match="has the labels label, species: captions are made of 'label'"):
+        images = from_tfds("tiny_pets", 16, 2, **common)
+    assert set(images.train_split.captions) == {"a photo of a beagle", "a photo of a sphynx"}
+    images = from_tfds("tiny_pets", 16, 2, label="species", **common)
+    assert set(images.train_split.captions) == {"a photo of a dog", "a photo of a cat"}
+    assert images.validation_split.num_images == 2
+
+
+def test_both_splits_are_read_in_one_range_and_by_one_fit(prepared: Path, tmp_path: Path) -> None:
+    common = {"data_dir": prepared, "cache_dir": tmp_path, "label": "label"}
+    with pytest.warns(UserWarning, match="white|central square") as caught:
+        images = from_tfds("tiny_pets", 16, 2, **common)
+    said = [str(each.message) for each in caught]
+    assert sum("4095 white" in each for each in said) == 1
+    assert sum("1 of 4 images" in each for each in said) == sum("1 of 2 images" in each for each in said) == 1
+    seen = [split.pixels(np.asarray([1]))[0, 8, -1, 0] for split in (images.train_split, images.validation_split)]
+    np.testing.assert_allclose(seen, [4000 / 4095 * 255, 500 / 4095 * 255], atol=1)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -147,6 +185,10 @@ def test_labelled_set_through_the_template(prepared: Path, tmp_path: Path) -> No
         ("tiny_birds", {"caption_template": "a photo"}, "caption_template.*'a photo'"),
         ("tiny_birds", {"validation_share": 1.5}, "validation_share.*1.5"),
         ("tiny_birds", {"image_size": 4}, "image_size.*4"),
+        ("tiny_birds", {"fit": "squeeze"}, "Unknown fit 'squeeze'"),
+        ("tiny_birds", {"intensity_range": (1, 0)}, "the lower first"),
+        ("tiny_birds", {"label": "species"}, "label 'species': tiny_birds/1.0.0 has the labels label; leave"),
+        ("tiny_coco", {"label": "species"}, "label 'species': tiny_coco/1.0.0 has captions in 'captions'"),
         ("tiny_coco", {}, "1 of 12 images of tiny_coco.*At most 5%"),
         ("tiny_coco", {"max_skipped_share": 2}, "max_skipped_share.*2"),
     ],

@@ -23,6 +23,13 @@ def main(output: str) -> None:
     random = np.random.default_rng(0)
     batch = {"images": random.uniform(-1, 1, (2, 32, 32, 3)).astype("float32"), "sentence_embeddings": embeddings}
     history = trained.fit(tf.data.Dataset.from_tensors(batch).repeat(2), verbose=0).history
+    wrong = {**batch, "images": (batch["images"] + 1) * 127.5}
+    out_of_range = []
+    for data in (wrong, tf.data.Dataset.from_tensors(wrong)):
+        try:
+            trained.fit(data, verbose=0)
+        except ValueError as error:
+            out_of_range.append(str(error))
     config = runs.RunConfig("shapes:64", "mlp", image_size=32, batch_size=16)
     run = Path(output).with_name("run")
     trained_to = [runs.train(config, run, epochs=epochs, verbose=0)["steps"] for epochs in (1, 2)]
@@ -47,6 +54,7 @@ def main(output: str) -> None:
         trained_to=trained_to,
         steps=steps,
         refused=refused,
+        out_of_range=out_of_range,
     )
 
 

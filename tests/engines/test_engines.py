@@ -216,6 +216,8 @@ def test_with_tensorflow_beside_it_jax_reads_captions_too(tmp_path: Path) -> Non
         assert second == 2 * first > 0
         assert np.isfinite(theirs["losses"]).all()
         assert theirs["source_kept"]
+        assert len(theirs["out_of_range"]) == 2
+        assert all("'images' in [-1, 1], floating point; got values from" in said for said in theirs["out_of_range"])
         assert "Images are measured in `fit` with TensorFlow, and Keras runs on 'jax'" in str(theirs["refused"])
         assert theirs["enlarged"].shape == (2, 64, 64, 3)
     assert TextToImageGAN.from_preset(tmp_path / "run").generate("a red star").shape == (1, 32, 32, 3)

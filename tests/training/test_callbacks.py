@@ -81,6 +81,7 @@ def test_grid_shows_the_very_pixels_beside_their_captions():
         "\u202eabc",
     ],
 )
+@pytest.mark.filterwarnings("ignore:No font on this system has")
 def test_grid_takes_any_caption(caption):
     plain = draw_grid(images(1, 2), ["a flower"])
     started = time.monotonic()
