@@ -54,8 +54,8 @@ def train(
 
     The run directory gets config.json, log.csv, an image grid an epoch, checkpoints, and the model as a preset.
 
-    A folder holds images and **metadata.jsonl** (or .csv) with the columns file_name and text, or a .txt file beside
-    each image; **keras-t2i data check FOLDER** tells how it would be read.
+    A folder holds images and **metadata.jsonl** (or .csv) with the columns file_name and text, a .txt file beside each
+    image, or captions as public data sets have them; **keras-t2i data check FOLDER** tells how it would be read.
 
     `keras-t2i train shapes -o runs/shapes`
 
@@ -122,25 +122,37 @@ def finetune(
 
 @data_app.command("check")
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of captioned images.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder of captioned images.")],
     caption_column: Annotated[
         str | None, typer.Option(help="Column of captions. Default: text, caption or captions.")
     ] = None,
+    caption_template: Annotated[
+        str, typer.Option(help="Caption of images in folders named after classes.")
+    ] = "a photo of a {label}",
     image_size: Annotated[int, typer.Option(help="Size at which the images are read, in pixels.")] = 64,
     contact_sheet: Annotated[Path | None, typer.Option(help="PNG to write: images with their captions.")] = None,
 ) -> None:
     """Read a folder as train would, and tell what is there and what cannot be used.
 
-    The JSON counts rows, images, captions, lengths, sizes, splits and duplicates, and names every row that cannot be
-    used: file, line and reason.
+    The JSON says how the folder is laid out, counts rows, images, captions, lengths, sizes, splits and duplicates, and
+    names every row that cannot be used (file, line and reason) and every image that is in no row.
 
     `keras-t2i data check my_images --contact-sheet look.png`
     """
 
     def report() -> dict[str, Any]:
         from keras_t2i.data import check_folder
+        from keras_t2i.data.names import is_folder
 
-        report = check_folder(folder, image_size=image_size, caption_column=caption_column)
+        if not is_folder(folder):
+            raise ValueError(
+                f"{folder!r} is no folder to check, here as in train; for one of that name, write ./{folder}."
+            )
+        report = check_folder(
+            folder, image_size=image_size, caption_column=caption_column, caption_template=caption_template
+        )
+        for note in report.notes:
+            say(note)
         for row in report.skipped:
             say(str(row))
         if contact_sheet is not None:

@@ -28,6 +28,7 @@ class FolderReport:
 
     Args:
         folder: The folder, as it was passed.
+        layout: How captions were found, in a few words.
         num_rows: Rows read.
         num_images: Images that can be used.
         splits: Images in each split; `validation` may be the held-out share that `from_folder` would draw.
@@ -37,10 +38,13 @@ class FolderReport:
         image_sizes: `min`, `median` and `max` of `width` and `height` before cropping, in pixels.
         duplicates: Groups of files that show the same pixels once cropped and resized.
         skipped: Rows that cannot be used, with file, line and reason.
+        unnamed: Images that no row names.
+        notes: What to know of how the folder was read, in sentences.
         contents: The images and captions themselves.
     """
 
     folder: str
+    layout: str
     num_rows: int
     num_images: int
     splits: dict[str, int]
@@ -50,6 +54,8 @@ class FolderReport:
     image_sizes: dict[str, dict[str, int]]
     duplicates: tuple[tuple[str, ...], ...]
     skipped: tuple[SkippedRow, ...]
+    unnamed: tuple[str, ...]
+    notes: tuple[str, ...]
     contents: FolderContents = field(repr=False)
 
     @property
@@ -63,6 +69,7 @@ class FolderReport:
         report = {name: getattr(self, name) for name in names}
         report["captions_per_image"] = {str(count): images for count, images in self.captions_per_image.items()}
         report["duplicates"] = [list(group) for group in self.duplicates]
+        report |= {"unnamed": list(self.unnamed), "notes": list(self.notes)}
         report["skipped"] = [{"file": row.file, "line": row.line, "reason": row.reason} for row in self.skipped]
         return {**report, "skipped_share": self.skipped_share}
 
@@ -100,6 +107,7 @@ def check_folder(
     image_size: int = 64,
     *,
     caption_column: str | None = None,
+    caption_template: str = "a photo of a {label}",
     validation_share: float = 0.1,
     seed: int = 0,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -112,11 +120,14 @@ def check_folder(
     Raises:
         ValueError: if the folder, its captions or the caption column are missing.
     """
-    contents = read_folder(folder, image_size, caption_column=caption_column, cache_dir=cache_dir)
+    contents = read_folder(
+        folder, image_size, caption_column=caption_column, caption_template=caption_template, cache_dir=cache_dir
+    )
     captions = [caption for file in contents.files for caption in file.captions]
     sizes = contents.records["size"][contents.positions]
     return FolderReport(
         folder=contents.folder,
+        layout=contents.layout,
         num_rows=contents.num_rows,
         num_images=len(contents.files),
         splits={name: len(numbers) for name, numbers in contents.splits(validation_share, seed).items()},
@@ -131,6 +142,8 @@ def check_folder(
         },
         duplicates=_duplicates(contents),
         skipped=contents.skipped,
+        unnamed=contents.unnamed,
+        notes=contents.notes,
         contents=contents,
     )
 

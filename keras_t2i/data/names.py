@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keras_t2i.core import specs
 from keras_t2i.core.tables import Table
 
 if TYPE_CHECKING:
     from keras_t2i.data.pipeline import CaptionedImages
 
-__all__ = ["RENDERED", "TFDS", "Rendered"]
+__all__ = ["RENDERED", "TFDS", "Rendered", "is_folder"]
 
 TFDS = "tfds"
 """What stands before the colon in `tfds:NAME`."""
@@ -38,3 +39,8 @@ RENDERED: Table[Rendered] = Table(
     {"shapes": "keras_t2i.data.synthetic:SHAPES", "faces": "keras_t2i.data.cartoon_faces:FACES"},
 )
 """Rendered domains by name."""
+
+
+def is_folder(data: str) -> bool:
+    """Whether a text that says which data are meant means a folder: rendered domains keep their names everywhere."""
+    return specs.split(data)[0] not in (*RENDERED, TFDS)

@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_t2i.core import specs
 from keras_t2i.core.tables import Table
-from keras_t2i.data.names import RENDERED, TFDS
+from keras_t2i.data.names import RENDERED, is_folder
 from keras_t2i.networks.families import ACTIVATIONS, FAMILIES
 from keras_t2i.objectives import LOSSES, PENALTIES
 from keras_t2i.presets.names import is_name
@@ -158,7 +158,11 @@ class RunConfig:
     caption_column: str | None = _option(
         None, "Column of captions in a folder's table. Default: text, caption or captions.", panel="Data"
     )
-    caption_template: str = _option("a photo of a {label}", "Caption of TFDS images with labels only.", panel="Data")
+    caption_template: str = _option(
+        "a photo of a {label}",
+        "Caption of images with labels only: of TFDS, or in folders named after classes.",
+        panel="Data",
+    )
     max_skipped_share: float = _option(
         0.05, "Share of unusable rows above which training is refused.", panel="Data", limits=(0, 1)
     )
@@ -292,8 +296,8 @@ def options_of(command: str | None = None) -> Mapping[str, tuple[Any, Option]]:
 
 
 _KNOWN: Mapping[str, Any] = {
-    "data": lambda value: specs.split(value)[0] in (*RENDERED, TFDS),
-    "source_data": lambda value: specs.split(value)[0] in (*RENDERED, TFDS),
+    "data": lambda value: not is_folder(value),
+    "source_data": lambda value: not is_folder(value),
     "text_encoder": _ENCODERS.__contains__,
     "start_from": is_name,
     "content_features": _FEATURES.__contains__,

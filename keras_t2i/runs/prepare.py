@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,6 +108,10 @@ def dataset(config: RunConfig) -> CaptionedImages:
     common["batch_size"] = config.batch_size or _BATCH
     if config.domain in RENDERED:
         domain = RENDERED[config.domain]
+        if os.path.isdir(config.domain) and not os.path.exists(os.path.join(config.domain, "config.json")):
+            warnings.warn(
+                f"{config.domain!r} is rendered; for the folder of that name, write './{config.domain}'.", stacklevel=2
+            )
         if config.flip and domain.names_sides:
             raise ValueError(
                 f"{config.domain.capitalize()} cannot be mirrored, because their captions name sides: leave `flip` out."
@@ -113,9 +119,10 @@ def dataset(config: RunConfig) -> CaptionedImages:
         flipped = {} if domain.names_sides else {"horizontal_flip": config.flip}
         return domain.load(num_images=config.num_rendered, **flipped, **common)
     common |= {"horizontal_flip": config.flip, "max_skipped_share": config.max_skipped_share}
+    common["caption_template"] = config.caption_template
     kind, name = specs.split(config.data)
     if kind == TFDS:
-        return data.from_tfds(name, caption_template=config.caption_template, **common)
+        return data.from_tfds(name, **common)
     captions = config.text_encoder != NONE
     return data.from_folder(config.data, caption_column=config.caption_column, captions=captions, **common)
 
