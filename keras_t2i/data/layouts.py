@@ -57,6 +57,7 @@ _PACKED = {
     r"\.parquet": ("a Parquet table", _WRITE_OUT),
     r"\.arrow": ("an Arrow table", _WRITE_OUT),
     r"\.tfrecord(-\d+-of-\d+)?": ("a file of TensorFlow records", "pass tfds:NAME if TensorFlow Datasets prepared it"),
+    r"(^|/)packed\.json": ("what data pack has written", "train on it with keras_t2i.data.PackedImages"),
     r"\.(h5|hdf5|lmdb|mdb|npz|pkl|pickle)": ("a file of arrays or objects", _WRITE_OUT),
 }
 """Files that hold images or captions and are not opened here: how their names end, what they are, what to do."""
@@ -90,10 +91,11 @@ def found_in(listing: Listing, wanted: Wanted, captions: bool = True) -> Found:
                 f" {found.about}; leave caption_column out."
             )
         return found
-    there = f" It has {named(listing.files)}." if listing.files else ""
+    others = [name for name in listing.files if name not in listing.images]
+    there = f", but {named(others)}: for a table with captions in another column, pass caption_column" if others else ""
     raise ValueError(
         f"No captions in {str(listing.folder)!r}: expected metadata.jsonl or metadata.csv with the columns file_name"
-        f" and text, or a .txt file beside each image; the guide on data lists what else is read.{there}"
+        f" and text, or a .txt file beside each image, or what else the guide on data lists{there}."
     )
 
 

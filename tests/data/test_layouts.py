@@ -223,6 +223,17 @@ def birds_with_ten_captions(folder: Path) -> Expected:
     }
 
 
+def flowers_with_ten_captions(folder: Path) -> Expected:
+    for number, kind in ((1, 77), (2, 12)):
+        images(folder, f"jpg/image_{number:05d}.jpg")
+        write(folder, f"text_c10/class_{kind:05d}/image_{number:05d}.txt", "this flower is red", f"kind {kind}")
+    write(folder, "trainclasses.txt", "class_00077")
+    return {
+        f"jpg/image_{number:05d}.jpg": (None, ["this flower is red", f"kind {kind}"])
+        for number, kind in ((1, 77), (2, 12))
+    }
+
+
 def birds_with_labels_only(folder: Path) -> Expected:
     names = ("001.Black_footed_Albatross/1.jpg", "002.Laysan_Albatross/2.jpg")
     images(folder, *(f"CUB_200_2011/images/{name}" for name in names))
@@ -313,6 +324,7 @@ READ = [
     text_files_beside_images,
     img2dataset_files,
     birds_with_ten_captions,
+    flowers_with_ten_captions,
     birds_with_labels_only,
     class_folders,
     imagenet_with_words,
@@ -383,9 +395,13 @@ REFUSED = [
     Refused("webdataset", webdataset, r"00000\.tar is a tar archive.*unpack it"),
     Refused("parquet", made(**{"data/train-00000-of-00001.parquet": "PAR1"}), "is a Parquet table; write its images"),
     Refused("metadata.parquet", made("1.png", "b/2.png", **{"metadata.parquet": "PAR1"}), "metadata.parquet is a Parq"),
+    Refused(
+        "data pack", made(**{"packed.json": "{}", "train-text.npz": ""}), "is what data pack has written; train on"
+    ),
     Refused("save_to_disk", made(**{"data-00000-of-00001.arrow": ""}), "is an Arrow table"),
     Refused("prepared TFDS", tfds_prepared, "TensorFlow records; pass tfds:NAME"),
     Refused("nothing but images", made("train/1.png", "test/2.png"), "No captions in .*the guide on data lists"),
+    Refused("other columns", made("1.png", **{"x.csv": "image,title\n1.png,a"}), "but x.csv: .* pass caption_column"),
     Refused("wnids", made("n01440764/1.JPEG", "n01443537/2.JPEG"), r"names of WordNet \(n01440764.*LOC_synset_mapping"),
     Refused(
         "two tables of one kind",
