@@ -29,8 +29,8 @@ def listed_splits(listing: Listing) -> dict[str, str]:
         if posixpath.basename(name) == _CUB_SPLITS and numbers in listing.files:
             names, trained = _pairs(listing, numbers), _pairs(listing, name)
             for number, image in names.items():
-                if number in trained and listing.has(posixpath.dirname(name), image):
-                    found = listing.locate(posixpath.dirname(name), image)
+                found = _image(listing, name, image, None)
+                if found and number in trained:
                     splits[found] = "train" if trained[number] == "1" else "test"
     return splits
 
@@ -38,10 +38,18 @@ def listed_splits(listing: Listing) -> dict[str, str]:
 def _images_in(listing: Listing, name: str) -> list[str]:
     """The images that a text file lists; none where it is no list."""
     lines = [line.strip() for line in read_text(listing.folder / name).splitlines() if line.strip()]
-    directory = posixpath.dirname(name)
-    if not any(listing.has(directory, line) for line in lines[:_TRIED]):
+    if not any(_image(listing, name, line, split_in(name)) for line in lines[:_TRIED]):
         return []
-    return [listing.locate(directory, line, split_in(name)) for line in lines if listing.has(directory, line)]
+    return [found for line in lines if (found := _image(listing, name, line, split_in(name)))]
+
+
+def _image(listing: Listing, where: str, name: str, split: str | None) -> str | None:
+    """The image that a name in a list means, if it means one."""
+    directory = posixpath.dirname(where)
+    try:
+        return listing.locate(directory, name, split) if listing.has(directory, name) else None
+    except ValueError:
+        return None
 
 
 def _pairs(listing: Listing, name: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ FILE_COLUMNS = (
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _FIRST_BYTES = 1 << 16
+_NUMBER = re.compile(r"-?[\d.]+")
 _TOKEN = re.compile(r"(.+)#\d+")
 
 
@@ -121,8 +122,9 @@ def _header(line: str, is_image: Callable[[str], bool]) -> tuple[str, tuple[str,
         if column_in(cells, FILE_COLUMNS) and column_in(cells):
             return delimiter, cells
     for delimiter, cells in found.items():
-        token = _TOKEN.fullmatch(cells[0]) if delimiter == "\t" and cells else None
-        if len(cells) > 1 and (is_image(token[1] if token else cells[0]) or token):
+        if len(cells) < 2 or _NUMBER.fullmatch(cells[1]):
+            continue
+        if is_image(cells[0]) or (delimiter == "\t" and _TOKEN.fullmatch(cells[0])):
             return delimiter, None
     delimiter = max(found, key=lambda delimiter: len(found[delimiter]), default=",")
     return delimiter, found.get(delimiter, ())

@@ -295,6 +295,24 @@ def test_data_check_prints_a_report_and_draws_a_sheet(place: Path) -> None:
     assert pixels(place / "sheets" / "sheet.png").shape[1] > 300
 
 
+def test_data_check_says_how_a_folder_is_read(tmp_path: Path) -> None:
+    write_rows(tmp_path / "some", write_images(tmp_path / "some", 5)[:4])
+    for name in ("cat", "dog"):
+        (tmp_path / "kinds" / name).mkdir(parents=True)
+        shutil.copy(tmp_path / "some" / "1.png", tmp_path / "kinds" / name)
+    result = keras_t2i("data", "check", tmp_path / "some")
+    assert result.err.splitlines() == [
+        f"1 of 5 images in {str(tmp_path / 'some')!r} are in no row and are not used (4.png)."
+    ]
+    assert (result.json["unnamed"], result.json["layout"]) == (
+        ["4.png"],
+        "metadata.jsonl, captions in the column 'text'",
+    )
+    result = keras_t2i("data", "check", tmp_path / "kinds", "--caption-template", "one {label}")
+    assert "('one cat', 'one dog', ...)" in result.err
+    assert result.json["layout"] == "names of 2 folders as labels"
+
+
 def test_presets_lists_what_is_in_the_package(place: Path) -> None:
     result = keras_t2i("presets")
     assert result.code == 0

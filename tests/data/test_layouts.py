@@ -96,6 +96,19 @@ def split_folders_with_longer_names(folder: Path) -> Expected:
     return {name: (split, [name]) for name, split in zip(names, splits, strict=True)}
 
 
+def lists_of_names_that_two_folders_have(folder: Path) -> Expected:
+    images(folder, "day/1.png", "night/1.png", "test_images/2.png", "day/2.png")
+    for name in ("day/1", "night/1", "test_images/2", "day/2"):
+        write(folder, f"{name}.txt", name)
+    write(folder, "test.txt", "2.png", "night/1.png", "1.png")
+    return {
+        "day/1.png": (None, ["day/1"]),
+        "day/2.png": (None, ["day/2"]),
+        "night/1.png": ("test", ["night/1"]),
+        "test_images/2.png": ("test", ["test_images/2"]),
+    }
+
+
 def coco_captions(folder: Path) -> Expected:
     images(folder, "train2017/000000000009.jpg", "train2017/000000000025.jpg", "val2017/000000000139.jpg")
     for split, numbers in (("train", (9, 25)), ("val", (139,))):
@@ -312,6 +325,7 @@ READ = [
     huggingface_data_folder,
     root_table_beside_split_folders,
     split_folders_with_longer_names,
+    lists_of_names_that_two_folders_have,
     coco_captions,
     karpathy_splits,
     lavis_lists,
@@ -401,6 +415,7 @@ REFUSED = [
     Refused("save_to_disk", made(**{"data-00000-of-00001.arrow": ""}), "is an Arrow table"),
     Refused("prepared TFDS", tfds_prepared, "TensorFlow records; pass tfds:NAME"),
     Refused("nothing but images", made("train/1.png", "test/2.png"), "No captions in .*the guide on data lists"),
+    Refused("labels", made("1.png", "2.png", **{"labels.csv": "1.png,3\n2.png,4"}), "No captions in .*but labels.csv"),
     Refused("other columns", made("1.png", **{"x.csv": "image,title\n1.png,a"}), "but x.csv: .* pass caption_column"),
     Refused("wnids", made("n01440764/1.JPEG", "n01443537/2.JPEG"), r"names of WordNet \(n01440764.*LOC_synset_mapping"),
     Refused(
