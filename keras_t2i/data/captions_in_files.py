@@ -59,7 +59,8 @@ def text_files(listing: Listing, wanted: Wanted) -> Found | None:
             missing = posixpath.basename(posixpath.splitext(name)[0]) + suffix
             rows.append(CaptionRow((named([name]), None), problem=f"no caption file {missing} {where} it"))
         elif _are_boxes(captions[name]):
-            rows.append(CaptionRow((named([texts[suffix][name]]), None), problem="numbers, and no caption"))
+            problem = f"{named([texts[suffix][name]])} has numbers, and no caption"
+            rows.append(CaptionRow((named([name]), None), problem=problem))
         else:
             rows.append(CaptionRow((named([texts[suffix][name]]), None), name, captions[name]))
     rows += _unread([name for name in listing.unread if name in captions])

@@ -170,7 +170,7 @@ def test_labels_of_detectors_are_no_captions(folder: Path, tmp_path: Path) -> No
     (folder / "labels").mkdir()
     for number in (1, 2):
         (folder / "labels" / f"{number}.txt").write_text("0 0.5 0.5 0.25 0.25\n17 0.1 0.2 3e-05 1\n")
-    with pytest.raises(ValueError, match=r"2 of 2 rows .*labels/1\.txt: numbers, and no caption"):
+    with pytest.raises(ValueError, match=r"2 of 2 rows .*images/1\.png: labels/1\.txt has numbers, and no"):
         from_folder(folder, 16, cache_dir=tmp_path / "cache")
 
 
