@@ -100,6 +100,18 @@ def only_broken_lines(images: Path) -> None:
     write_rows(images, [b"{", b"]"])
 
 
+def text_files(images: Path) -> None:
+    (images / "metadata.jsonl").unlink()
+    for number in range(GOOD):
+        (images / f"{number}.txt").write_text("a")
+
+
+def packed(images: Path) -> None:
+    shutil.rmtree(images)
+    images.mkdir()
+    (images / "00000.tar").write_bytes(b"")
+
+
 class Folder(NamedTuple):
     number: int
     spoil: Callable[[Path], None]
@@ -116,6 +128,8 @@ FOLDERS = [
     Folder(6, two_tables, (), "both metadata.jsonl and metadata.csv"),
     Folder(7, other_columns, (), "No column text or caption"),
     Folder(8, lambda images: None, ("--caption-column", "nope"), "No column nope"),
+    Folder(99, text_files, ("--caption-column", "nope"), "No column nope"),
+    Folder(100, packed, (), "00000.tar is a tar archive"),
     Folder(9, only_broken_lines, (), "unusable"),
 ]
 
@@ -294,6 +308,7 @@ COMMANDS = [
     Command(71, ("evaluate", "mine"), "is not a run"),
     Command(72, ("evaluate", "PRESET"), "not the configuration of a run"),
     Command(73, ("data", "check", "images", "--image-size", 5000), "`image_size`"),
+    Command(101, ("data", "check", "shapes"), "'shapes' is no folder to check"),
     Command(74, ("data", "check", "images", "--contact-sheet", "file/sheet.png"), "cannot be written"),
     Command(75, ("quickstart", "-o", "file"), "file"),
     Command(86, ("evaluate",), "either RUN, or both --generated and --real"),

@@ -65,8 +65,8 @@ def train(
 
     The run directory gets config.json, log.csv, an image grid an epoch, checkpoints, and the model as a preset.
 
-    A folder holds images and **metadata.jsonl** (or .csv) with the columns file_name and text, or a .txt file beside
-    each image; **keras-t2i data check FOLDER** tells how it would be read.
+    A folder holds images and **metadata.jsonl** (or .csv) with the columns file_name and text, a .txt file beside each
+    image, or captions as public data sets have them; **keras-t2i data check FOLDER** tells how it would be read.
 
     `keras-t2i train shapes -o runs/shapes`
 
@@ -134,7 +134,7 @@ def finetune(
 @data_app.command("check")
 @with_options_of("check")
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of captioned images.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder of captioned images.")],
     image_size: Annotated[int, typer.Option(help="Size at which the images are read, in pixels.")] = 64,
     text_encoder: Encoder = "caption_mini_en",
     sequence_length: SequenceLength = 32,
@@ -143,20 +143,32 @@ def check(
 ) -> None:
     """Read a folder as train would, and tell what is there and what cannot be used.
 
-    The JSON counts rows, images, captions, lengths, sizes and splits. It names every row that cannot be used, with
-    file, line and reason; and images that are nearly one color, that lose more than a third to the crop, and that show
-    the same, or nearly. It counts, too, what the text encoder knows of the captions, and how far it reads them.
+    The JSON says how the folder is laid out, and counts rows, images, captions, lengths, sizes and splits. It names
+    every row that cannot be used, with file, line and reason; and images that are in no row, that are nearly one color,
+    that lose more than a third to the crop, and that show the same, or nearly. It counts, too, what the text encoder
+    knows of the captions, and how far it reads them.
 
     `keras-t2i data check my_images --contact-sheet look.png`
     """
 
     def report() -> dict[str, Any]:
         from keras_t2i.data import check_folder
+        from keras_t2i.data.names import is_folder
         from keras_t2i.runs.captions import read_captions
 
-        config = RunConfig(str(folder), **options)
+        if not is_folder(folder):
+            raise ValueError(
+                f"{folder!r} is no folder to check, here as in train; for one of that name, write ./{folder}."
+            )
+
+        config = RunConfig(folder, **options)
         report = check_folder(
-            folder, image_size, caption_column=config.caption_column, fit=config.fit, intensity_range=config.intensities
+            folder,
+            image_size,
+            caption_column=config.caption_column,
+            caption_template=config.caption_template,
+            fit=config.fit,
+            intensity_range=config.intensities,
         )
         for row in report.skipped:
             say(str(row))

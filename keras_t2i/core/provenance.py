@@ -8,6 +8,7 @@ import os
 import struct
 import unicodedata
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 import keras_t2i
 
-__all__ = ["MAX_PROMPT", "inspect", "itxt_chunk", "png", "provenance", "source_chunk"]
+__all__ = ["MAX_PROMPT", "inspect", "itxt_chunk", "png", "provenance", "recorded", "source_chunk"]
 
 KEYWORD = "keras_t2i"
 XMP_KEYWORD = "XML:com.adobe.xmp"
@@ -35,7 +36,12 @@ _XMP = (
 
 
 def provenance(
-    model: str, prompt: str | None = None, seed: int = 0, index: int = 0, truncation: float = 1.0
+    model: str,
+    prompt: str | None = None,
+    seed: int = 0,
+    index: int = 0,
+    truncation: float = 1.0,
+    grid: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """What is recorded of an image, in the order in which it is written.
 
@@ -46,10 +52,12 @@ def provenance(
         seed: The seed of the noise.
         index: The image's number in the call that drew it.
         truncation: The factor on the noise.
+        grid: Of a picture that shows several images: the files beside it that hold them one by one.
     """
     text = {} if prompt is None else {"prompt": _printable(prompt[:MAX_PROMPT])}
     by = {"model": model, "generator": f"keras_t2i {keras_t2i.__version__}"}
-    return {**text, "seed": seed, "index": index, "truncation": truncation, **by}
+    several = {} if grid is None else {"grid": list(grid)}
+    return {**text, "seed": seed, "index": index, "truncation": truncation, **by, **several}
 
 
 def png(image: np.ndarray | Image.Image, facts: dict[str, Any], composite: bool = False) -> bytes:
@@ -106,6 +114,16 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not facts and not kind:
         raise ValueError(f"{str(Path(path))!r} does not say where it comes from: it was not drawn by keras_t2i.")
     return {**facts, "digital_source_type": kind or None}
+
+
+def recorded(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The facts that a PNG file records before its pixels, which are not read; none of any other file."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            facts = json.loads(image.info.get(KEYWORD, "{}"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def itxt_chunk(keyword: str, text: bytes) -> bytes:

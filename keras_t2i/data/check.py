@@ -32,6 +32,7 @@ class FolderReport:
 
     Args:
         folder: The folder, as it was passed.
+        layout: How captions were found, in a few words.
         num_rows: Rows read.
         num_images: Images that can be used.
         splits: Images in each split; `validation` may be the held-out share that `from_folder` would draw.
@@ -47,11 +48,13 @@ class FolderReport:
         near_duplicates: Groups of files that show nearly the same: also resized, compressed anew, mirrored.
         crossing: Validation files of which training has a duplicate, or nearly.
         skipped: Rows that cannot be used, with file, line and reason.
-        notices: What is worth a look before training, a line each.
+        unnamed: Images that no row names.
+        notices: How the folder was read, and what is worth a look before training, a line each.
         contents: The images and captions themselves.
     """
 
     folder: str
+    layout: str
     num_rows: int
     num_images: int
     splits: dict[str, int]
@@ -66,6 +69,7 @@ class FolderReport:
     near_duplicates: tuple[tuple[str, ...], ...]
     crossing: tuple[str, ...]
     skipped: tuple[SkippedRow, ...]
+    unnamed: tuple[str, ...]
     notices: tuple[str, ...]
     contents: FolderContents = field(repr=False)
 
@@ -81,7 +85,7 @@ class FolderReport:
         report["captions_per_image"] = {str(count): images for count, images in self.captions_per_image.items()}
         for name in ("duplicates", "near_duplicates"):
             report[name] = [list(group) for group in getattr(self, name)]
-        for name in ("one_color", "cut", "crossing", "notices"):
+        for name in ("one_color", "cut", "crossing", "unnamed", "notices"):
             report[name] = list(getattr(self, name))
         report["skipped"] = [{"file": row.file, "line": row.line, "reason": row.reason} for row in self.skipped]
         return {**report, "skipped_share": self.skipped_share}
@@ -120,6 +124,7 @@ def check_folder(
     image_size: int = 64,
     *,
     caption_column: str | None = None,
+    caption_template: str = "a photo of a {label}",
     fit: str = "crop",
     intensity_range: tuple[float, float] | None = None,
     validation_share: float = 0.1,
@@ -135,7 +140,14 @@ def check_folder(
         ValueError: if the folder, its captions or the caption column are missing, or an argument is out of range.
     """
     reading = Reading(fit, intensity_range)
-    contents = read_folder(folder, image_size, caption_column=caption_column, reading=reading, cache_dir=cache_dir)
+    contents = read_folder(
+        folder,
+        image_size,
+        caption_column=caption_column,
+        caption_template=caption_template,
+        reading=reading,
+        cache_dir=cache_dir,
+    )
     names = np.asarray([file.name for file in contents.files], object)
     one_color, cut = (tuple(names[which(contents.records)[contents.positions]]) for which in (is_one_color, is_cut))
     splits = contents.splits(validation_share, seed)
@@ -147,6 +159,7 @@ def check_folder(
     sizes = contents.records["size"][contents.positions]
     return FolderReport(
         folder=contents.folder,
+        layout=contents.layout,
         num_rows=contents.num_rows,
         num_images=len(contents.files),
         splits={name: len(numbers) for name, numbers in splits.items()},
@@ -166,7 +179,9 @@ def check_folder(
         near_duplicates=_groups(names, alike, same),
         crossing=tuple(crossing),
         skipped=contents.skipped,
+        unnamed=contents.unnamed,
         notices=(
+            *contents.notes,
             *notices(contents.records, contents.positions, reading),
             *_named(one_color, "Images of nearly one color"),
             *_named(tuple(crossing), "Validation images that are in training too, or nearly"),

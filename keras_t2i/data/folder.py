@@ -12,7 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i.data.decoded import decoded_images, open_path, pixel_loader
+from keras_t2i.data.found import Wanted
 from keras_t2i.data.images import Reading
+from keras_t2i.data.labels import check_caption_template
 from keras_t2i.data.looks import notices
 from keras_t2i.data.pipeline import CaptionedImages, Split
 from keras_t2i.data.rows import CaptionedFile, SkippedRow, read_rows
@@ -30,6 +32,7 @@ def from_folder(
     *,
     captions: bool = True,
     caption_column: str | None = None,
+    caption_template: str = "a photo of a {label}",
     fit: str = "crop",
     intensity_range: tuple[float, float] | None = None,
     validation_share: float = 0.1,
@@ -40,15 +43,19 @@ def from_folder(
 ) -> CaptionedImages:
     """Reads captioned images from a folder.
 
-    The folder is laid out as Hugging Face's `imagefolder`: a `metadata.jsonl` or `metadata.csv`, in the folder itself
-    or in its direct subfolders, with a column `file_name` and a column of captions (one text, or a list of texts of
-    which one is drawn per image per epoch). An image may also have several rows, one for each caption. Or, without such
-    a file: a `.txt` file beside each image, one caption a line.
+    **Layouts**, of which the first that fits is read (`keras_t2i.data.layouts`): a `metadata.jsonl` or `metadata.csv`
+    as Hugging Face's `imagefolder` has it, in the folder or in subfolders, with a column `file_name` and a column of
+    captions (one text, or a list of texts of which one is drawn per image per epoch; an image may also have several
+    rows); JSON with images and captions, as COCO and Karpathy's splits have it; a table of any name with a column of
+    images and one of captions; a `.txt` or `.caption` file for each image, one caption a line; folders named after
+    classes, through `caption_template`. Archives are refused.
 
-    **Splits.** A `split` column, or subfolders named after splits, decide: `train` is trained on; `validation` (also
-    `valid`, `val`, `dev`) is held out; `test` is left out of both, but takes the place of a missing `validation`.
-    Images of any other split are left out; rows without one are training images. Where nothing is held out so, a seeded
-    share of the training images is; files with the same content always fall on the same side.
+    **Splits.** A `split` column decides; else the name of the table, as in `captions_val2017.json`; else a list such as
+    `test.txt`; else a folder named after a split that the image is in, wherever the table lies. `train` is trained on;
+    `validation` (also `valid`, `val`, `dev`) is held out; `test` is left out of both, but takes the place of a missing
+    `validation`. Images of any other split are left out, with a warning; those without one are training images. Where
+    nothing is held out so, a seeded share of the training images is; files with the same content always fall on the
+    same side.
 
     **Images** of any common format are turned upright, made square, resized with antialiasing and laid on white where
     transparent (see `decode_image`). They are decoded once, to a cache file read by memory mapping, so that a large set
@@ -58,7 +65,7 @@ def from_folder(
     **Rows that cannot be used** (missing or damaged image, more than 100 megapixels, a path out of the folder, a
     caption that is empty, not UTF-8, with a NUL or of more than 2,000 characters, a repeated row) are left out, counted
     in a warning and named in `CaptionedImages.skipped`. A row is used whole or not at all; empty texts in a list of
-    captions do no harm.
+    captions do no harm. Images that no row names are counted in a warning too.
 
     Args:
         folder: The folder.
@@ -66,7 +73,9 @@ def from_folder(
         batch_size: Images in a batch.
         captions: Without, for an unconditional model, every image file of the folder and its subfolders is used, with
             the empty caption; tables and text files are not read, and subfolders named after splits still decide.
-        caption_column: Column of captions; by default the first present of `text`, `caption` and `captions`.
+        caption_column: Column of captions; by default the first present of `text`, `caption`, `captions`, `comment` and
+            `raw`.
+        caption_template: Caption of an image in a folder named after a class; `{label}` stands for the folder's name.
         fit: What becomes of images that are not square: `"crop"` to the central square, `"pad"` with white, or
             `"stretch"`.
         intensity_range: Of images with more than 8 bits a channel, the values that become black and white; by default
@@ -94,6 +103,7 @@ def from_folder(
         image_size,
         captions=captions,
         caption_column=caption_column,
+        caption_template=caption_template,
         reading=Reading(fit, intensity_range),
         max_skipped_share=max_skipped_share,
         cache_dir=cache_dir,
@@ -107,6 +117,8 @@ def from_folder(
             f"Training needs at least {_MIN_IMAGES} usable training images; {contents.folder!r} has {len(train)}"
             f" (images by split: {counts})."
         )
+    for note in contents.notes:
+        warnings.warn(note, stacklevel=2)
     if contents.skipped:
         warnings.warn(f"{contents.skipped_summary()} The rest is used; all are named in `.skipped`.", stacklevel=2)
     for notice in notices(contents.records, contents.positions, contents.reading):
@@ -134,6 +146,9 @@ class FolderContents:
         positions: For each of `files`, the place of its record.
         skipped: Rows that cannot be used.
         num_rows: Rows in all.
+        layout: How captions were found, in a few words.
+        unnamed: Images of the folder that no row names.
+        notes: What a user should know of how the folder was read, in sentences.
         reading: How the images were read.
     """
 
@@ -143,6 +158,9 @@ class FolderContents:
     positions: np.ndarray
     skipped: tuple[SkippedRow, ...]
     num_rows: int
+    layout: str
+    unnamed: tuple[str, ...]
+    notes: tuple[str, ...]
     reading: Reading
 
     def splits(self, validation_share: float, seed: int) -> dict[str, np.ndarray]:
@@ -189,6 +207,7 @@ def read_folder(
     *,
     captions: bool = True,
     caption_column: str | None = None,
+    caption_template: str = "a photo of a {label}",
     reading: Reading | None = None,
     max_skipped_share: float = 1.0,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -201,7 +220,8 @@ def read_folder(
     if not 8 <= image_size <= 1024:
         raise ValueError(f"`image_size` must be 8 to 1024 pixels; got {image_size}.")
     reading = reading or Reading()
-    rows = read_rows(folder, caption_column, captions)
+    check_caption_template(caption_template)
+    rows = read_rows(folder, Wanted(caption_column, caption_template), captions)
     _check_skipped(str(folder), rows.skipped, rows.num_rows, max_skipped_share)  # Before an hour of decoding.
     stamps = "\n".join(f"{file.name}\t{file.size}\t{file.modified}" for file in rows.files)
     records = decoded_images(
@@ -223,7 +243,18 @@ def read_folder(
     _check_skipped(str(folder), skipped, rows.num_rows, max_skipped_share)
     usable = np.flatnonzero(errors == b"")
     files = tuple(rows.files[number] for number in usable)
-    return FolderContents(str(folder), files, records, usable, tuple(skipped), rows.num_rows, reading)
+    return FolderContents(
+        str(folder),
+        files,
+        records,
+        usable,
+        tuple(skipped),
+        rows.num_rows,
+        rows.layout,
+        rows.unnamed,
+        rows.notes,
+        reading,
+    )
 
 
 def _check_skipped(folder: str, skipped: list[SkippedRow], num_rows: int, max_skipped_share: float) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keras_t2i.core import specs
 from keras_t2i.core.tables import Table
 
 if TYPE_CHECKING:
     from keras_t2i.data.pipeline import CaptionedImages
 
-__all__ = ["FITS", "RENDERED", "TFDS", "Rendered"]
+__all__ = ["FITS", "RENDERED", "TFDS", "Rendered", "is_folder"]
 
 TFDS = "tfds"
 """What stands before the colon in `tfds:NAME`."""
@@ -44,3 +45,8 @@ FITS: Table[Callable[[int, int, int], tuple[tuple[int, int, int, int], tuple[int
     {name: f"keras_t2i.data.images:{name}" for name in ("crop", "pad", "stretch")},
 )
 """What becomes of images that are not square: of width, height and size wanted, the box kept and the size it gets."""
+
+
+def is_folder(data: str) -> bool:
+    """Whether a text that says which data are meant means a folder: rendered domains keep their names everywhere."""
+    return specs.split(data)[0] not in (*RENDERED, TFDS)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import json
 import os
 import stat
+import tokenize
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_t2i.data.metadata import SPLIT_NAMES, MetadataRow, image_rows, metadata_rows
+from keras_t2i.data.found import CaptionRow, Wanted
+from keras_t2i.data.layouts import folder_problem, found_in
+from keras_t2i.data.listing import Listing, named
+from keras_t2i.data.split_lists import listed_splits
+from keras_t2i.data.splits import SPLIT_NAMES, split_of_folders
 
 __all__ = ["MAX_CAPTION_CHARACTERS", "CaptionedFile", "FolderRows", "SkippedRow", "caption_problem", "read_rows"]
 
@@ -60,49 +68,89 @@ class CaptionedFile:
 
 @dataclass
 class FolderRows:
-    """Every row of a folder, sorted into usable and skipped; nothing is decoded yet."""
+    """Every row of a folder, sorted into usable and skipped; nothing is decoded yet.
 
+    Args:
+        layout: How captions were found, in a few words.
+        files: Images with captions.
+        skipped: Rows that cannot be used.
+        num_rows: Rows in all.
+        unnamed: Images of the folder that no row names.
+        notes: What a user should know of how the folder was read, in sentences.
+    """
+
+    layout: str
     files: list[CaptionedFile] = field(default_factory=list)
     skipped: list[SkippedRow] = field(default_factory=list)
     num_rows: int = 0
+    unnamed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class _UnusableRowError(ValueError):
     """The reason why a row is skipped."""
 
 
-def read_rows(folder: str | os.PathLike[str], caption_column: str | None = None, captions: bool = True) -> FolderRows:
-    """Reads which images a folder has and their captions.
-
-    Looked for, in this order: `metadata.jsonl` or `metadata.csv` in the folder; the same in its direct subfolders,
-    whose names are then the splits; `.txt` files beside the images, one caption a line.
+def read_rows(folder: str | os.PathLike[str], wanted: Wanted | None = None, captions: bool = True) -> FolderRows:
+    """Reads which images a folder has and their captions, by the first of `LAYOUTS` that fits.
 
     Args:
         folder: The folder of images.
-        caption_column: Column that holds the captions; by default the first present of `CAPTION_COLUMNS`.
+        wanted: Column and template of captions.
         captions: Without, every image file is a row, and its one caption is empty.
 
     Raises:
         ValueError: if there is no such folder, it has no captions, or it has no such column.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        state = "is a file" if folder.exists() else "does not exist"
-        raise ValueError(
-            f"The image folder {str(folder)!r} {state}; pass a folder of images with metadata.jsonl in it."
-        )
-    rows = metadata_rows(folder, caption_column) if captions else image_rows(folder)
-    root, result, by_name = os.path.realpath(folder), FolderRows(num_rows=len(rows)), dict[str, CaptionedFile]()
-    for row in rows:
+    if problem := folder_problem(folder):
+        raise ValueError(f"The image folder {str(folder)!r} {problem}.")
+    listing = Listing.of(folder)
+    found = found_in(listing, wanted or Wanted(), captions)
+    place = _Place(listing, os.path.realpath(folder), listed_splits(listing))
+    result, by_name = FolderRows(found.about, num_rows=len(found.rows)), dict[str, CaptionedFile]()
+    for row in found.rows:
         try:
-            _add(_captioned_file(row, root, captions), by_name)
+            _add(_captioned_file(row, place, captions), by_name)
         except _UnusableRowError as error:
             result.skipped.append(SkippedRow(*row.source, str(error)))
     result.files = list(by_name.values())
+    told = {row.file for row in result.skipped if row.line is None}
+    result.unnamed = tuple(
+        name for name in (*listing.images, *listing.unread) if name not in place.named and named([name]) not in told
+    )
+    result.notes = (*found.notes, *_notes(str(folder), result, len(listing.images) + len(listing.unread)))
     return result
 
 
-def _captioned_file(row: MetadataRow, root: str, captions: bool) -> CaptionedFile:
+@dataclass
+class _Place:
+    """Where rows are looked up: the files of the folder, its path without links, the splits that lists tell.
+
+    `named` grows by every file that a row names.
+    """
+
+    listing: Listing
+    root: str
+    splits: dict[str, str]
+    named: set[str] = field(default_factory=set)
+
+
+def _notes(folder: str, rows: FolderRows, num_images: int) -> list[str]:
+    notes = []
+    if rows.unnamed:
+        notes.append(
+            f"{len(rows.unnamed):,} of {num_images:,} images in {folder!r} are in no row and are not used"
+            f" ({named(rows.unnamed)})."
+        )
+    others = Counter(file.split for file in rows.files if file.split and file.split not in SPLIT_NAMES.values())
+    if others:
+        told = ", ".join(f"{name!r} of {count:,} images" for name, count in others.items())
+        notes.append(f"Splits of {folder!r} that are neither trained on nor measured on: {told}.")
+    return notes
+
+
+def _captioned_file(row: CaptionRow, place: _Place, captions: bool) -> CaptionedFile:
     if row.problem:
         raise _UnusableRowError(row.problem)
     name, split = row.file_name, row.split
@@ -114,7 +162,28 @@ def _captioned_file(row: MetadataRow, root: str, captions: bool) -> CaptionedFil
     if not _is_unicode(name + split):
         raise _UnusableRowError("file_name or split is not valid UTF-8")
     try:
-        path = os.path.realpath(os.path.join(row.directory, name))
+        located = place.listing.locate(row.directory, name, row.table_split)
+    except ValueError as error:
+        raise _UnusableRowError(str(error)) from error
+    place.named.add(located)
+    path, status = _file(os.path.join(place.listing.folder, located), name, place.root)
+    inside = path[len(os.path.join(place.root, "")) :].replace(os.sep, "/")
+    place.named.add(inside)
+    return CaptionedFile(
+        inside,
+        path,
+        _usable_captions(row.captions) if captions else [""],
+        SPLIT_NAMES.get(split, split) or row.table_split or place.splits.get(located) or split_of_folders(located),
+        row.source,
+        status.st_size,
+        status.st_mtime_ns,
+    )
+
+
+def _file(path: str, name: str, root: str) -> tuple[str, os.stat_result]:
+    """The path of a file without links, and its status."""
+    try:
+        path = os.path.realpath(path)
         if not path.startswith(os.path.join(root, "")):
             raise _UnusableRowError(f"{_short(name)} leads out of the folder")
         status = os.stat(path)
@@ -124,26 +193,14 @@ def _captioned_file(row: MetadataRow, root: str, captions: bool) -> CaptionedFil
         raise _UnusableRowError(f"{_short(name)} cannot be opened ({error.strerror})") from error
     if not stat.S_ISREG(status.st_mode):
         raise _UnusableRowError(f"{_short(name)} is not a regular file")
-    return CaptionedFile(
-        path[len(os.path.join(root, "")) :].replace(os.sep, "/"),
-        path,
-        _usable_captions(row.captions) if captions else [""],
-        SPLIT_NAMES.get(split, split) or None,
-        row.source,
-        status.st_size,
-        status.st_mtime_ns,
-    )
+    return path, status
 
 
 def _usable_captions(value: Any) -> list[str]:
-    """Returns the distinct captions of a cell: one text, a list of texts, or a JSON list in a text."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            listed = json.loads(value)
-            value = listed if isinstance(listed, list) and all(isinstance(item, str) for item in listed) else value
-        except (ValueError, RecursionError):
-            pass  # A caption that happens to open with a bracket.
+    """Returns the distinct captions of a cell: one text, a list of texts, or such a list written in a text."""
     texts = value if isinstance(value, list) else [value]
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        texts = _listed(value) or [value]  # Else a caption that happens to open with a bracket.
     captions: dict[str, None] = {}
     for text in texts:
         if text is None:
@@ -158,6 +215,23 @@ def _usable_captions(value: Any) -> list[str]:
     if not captions:
         raise _UnusableRowError("empty caption")
     return list(captions)
+
+
+def _listed(text: str) -> list[str] | None:
+    """The texts of a list as JSON, Python or NumPy write it, `None` where it is none."""
+    try:
+        listed = json.loads(text)
+        return listed if isinstance(listed, list) and all(isinstance(item, str) for item in listed) else None
+    except (ValueError, RecursionError):
+        pass
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(text.strip()).readline))
+        texts = [ast.literal_eval(token.string) for token in tokens if token.type == tokenize.STRING]
+    except (ValueError, SyntaxError, tokenize.TokenError):
+        return None
+    # NumPy puts no commas: Python would read its texts as one.
+    others = {token.string.strip() for token in tokens if token.type != tokenize.STRING}
+    return texts if others <= {"[", "]", ",", ""} and all(isinstance(item, str) for item in texts) else None
 
 
 def caption_problem(text: str) -> str | None:
@@ -185,11 +259,16 @@ def _add(file: CaptionedFile, by_name: dict[str, CaptionedFile]) -> None:
     if known is file:
         return
     if known.split != file.split:
-        raise _UnusableRowError(f"split is {file.split}, but {known.split} at line {known.source[1]}")
+        raise _UnusableRowError(f"split is {file.split}, but {known.split} at {_where(known)}")
     new = [caption for caption in file.captions if caption not in known.captions]
     if not new:
-        raise _UnusableRowError(f"repeats line {known.source[1]}")
+        raise _UnusableRowError(f"repeats {_where(known)}")
     known.captions.extend(new)
+
+
+def _where(file: CaptionedFile) -> str:
+    name, line = file.source
+    return f"line {line}" if line else name
 
 
 def _short(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,10 +13,11 @@ import numpy as np
 
 from keras_t2i.data.decoded import decoded_images, open_bytes, pixel_loader
 from keras_t2i.data.images import Reading, window
+from keras_t2i.data.labels import check_caption_template, label_caption
 from keras_t2i.data.looks import found_intensities, notices
-from keras_t2i.data.metadata import CAPTION_COLUMNS
 from keras_t2i.data.pipeline import CaptionedImages, Split
 from keras_t2i.data.rows import SkippedRow
+from keras_t2i.data.tables import CAPTION_COLUMNS
 
 __all__ = ["from_tfds"]
 
@@ -74,8 +74,7 @@ def from_tfds(
         ValueError: if the dataset is unknown, can be neither found nor downloaded, has no such split or label, no
             images, too many that cannot be used, or neither captions nor labels, or an argument is out of range.
     """
-    if "{label}" not in caption_template:
-        raise ValueError(f"`caption_template` needs {{label}} where the label goes; got {caption_template!r}.")
+    check_caption_template(caption_template)
     if not 8 <= image_size <= 1024:
         raise ValueError(f"`image_size` must be 8 to 1024 pixels; got {image_size}.")
     if not 0 <= validation_share < 1:
@@ -196,8 +195,8 @@ class _Reader:
         return list(dict.fromkeys(text for text in found if text and "\0" not in text))
 
     def _label_captions(self, template: str) -> Callable[[Any], list[str]]:
-        names = [re.sub(r"^\d+\.", "", name).replace("_", " ") for name in self.builder.info.features[self.label].names]
-        return lambda value: [template.replace("{label}", names[int(value)])] if int(value) >= 0 else []
+        captions = [label_caption(template, name) for name in self.builder.info.features[self.label].names]
+        return lambda value: [captions[int(value)]] if int(value) >= 0 else []
 
 
 def _split_names(builder: Any, train: str, validation: str | None, share: float) -> tuple[str, str | None]:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from keras_t2i.core import specs
-from keras_t2i.core.tables import Table
-from keras_t2i.data.names import FITS, RENDERED, TFDS
+from keras_t2i.data.names import FITS, RENDERED, is_folder
 from keras_t2i.networks.families import ACTIVATIONS, FAMILIES
 from keras_t2i.objectives import LOSSES, PENALTIES
 from keras_t2i.presets.names import is_name
+from keras_t2i.runs.option import READ, Option, option
 from keras_t2i.transfer.strategies import STRATEGIES
 
 __all__ = ["NONE", "Option", "RunConfig", "options_of"]
@@ -25,37 +25,6 @@ __all__ = ["NONE", "Option", "RunConfig", "options_of"]
 NONE = "none"
 _ENCODERS = (NONE, "from_scratch", "caption_mini_en")
 _FEATURES = ("mobilenet_v2",)
-_ALL = ("train", "finetune", "compare")
-_READ = (*_ALL, "check", "pack")
-
-
-@dataclass(frozen=True)
-class Option:
-    """What an option is for people: on the command line and on pages.
-
-    Args:
-        help: In a sentence or two; `{names}` stands for the names in `table`.
-        panel: The heading that help shows it under.
-        commands: The commands that take it.
-        table: What its value is a name in, if it is one.
-        limits: The least and the greatest number, `None` for either where there is none.
-        varies: Whether a variant of a method of `compare` may change it.
-    """
-
-    help: str
-    panel: str = "Training"
-    commands: tuple[str, ...] = _ALL
-    table: Table[Any] | None = None
-    limits: tuple[float | None, float | None] = (None, None)
-    varies: bool = False
-
-    def text(self) -> str:
-        """Its help, with the names there are."""
-        return self.help.replace("{names}", ", ".join(self.table or ()))
-
-
-def _option(default: Any, help: str, **described: Any) -> Any:
-    return field(default=default, metadata={"option": Option(help, **described)})
 
 
 @dataclass(frozen=True)
@@ -76,10 +45,10 @@ class RunConfig:
     """
 
     data: str
-    family: str = _option(
+    family: str = option(
         "compact", "Networks: {names}.", panel="Model", commands=("train",), table=FAMILIES, varies=True
     )
-    size: str = _option(
+    size: str = option(
         "small",
         "Size of the networks of compact and projected: **small**; **base**, with four times the weights and "
         "multiply-adds; or **large**, with sixteen times, for a GPU.",
@@ -87,7 +56,7 @@ class RunConfig:
         commands=("train", "compare"),
         varies=True,
     )
-    activation: str | None = _option(
+    activation: str | None = option(
         None,
         "Activation of the networks of compact and projected: {names}. Default: leaky.",
         panel="Model",
@@ -95,7 +64,7 @@ class RunConfig:
         table=ACTIVATIONS,
         varies=True,
     )
-    discriminator_depth: int | None = _option(
+    discriminator_depth: int | None = option(
         None,
         "Convolutions a scale of the discriminator of compact and projected, beside the one that halves the "
         "resolution. Default: 1.",
@@ -104,10 +73,10 @@ class RunConfig:
         limits=(1, 8),
         varies=True,
     )
-    image_size: int = _option(
+    image_size: int = option(
         64, "Height and width in pixels: 32, 64, 128 or 256.", panel="Model", commands=("train", "compare")
     )
-    text_encoder: str = _option(
+    text_encoder: str = option(
         "caption_mini_en",
         "KerasNLP preset: a name or a directory. The default is in the package. Or **from_scratch**: the networks "
         "learn to read by themselves; or **none**: images without captions.",
@@ -115,7 +84,7 @@ class RunConfig:
         commands=("train", "compare"),
         varies=True,
     )
-    sequence_length: int = _option(
+    sequence_length: int = option(
         32,
         "Tokens of a caption that are read, its start and end included; what is beyond is cut. The encoder in the "
         "package has 64 at most.",
@@ -124,91 +93,96 @@ class RunConfig:
         limits=(4, None),
         varies=True,
     )
-    batch_size: int | None = _option(
+    batch_size: int | None = option(
         None,
         "Images in a batch. Default: 32; 8 where **finetune** has fewer than 1,000 training images.",
         limits=(1, None),
         varies=True,
     )
-    loss: str | None = _option(
+    loss: str | None = option(
         None,
         "Adversarial loss: {names}. Default: the family's.",
         commands=("train", "compare"),
         table=LOSSES,
         varies=True,
     )
-    penalty: str | None = _option(
+    penalty: str | None = option(
         None,
         "Gradient penalty: {names}, some joined by +, or none. Default: the family's.",
         commands=("train", "compare"),
         table=PENALTIES,
         varies=True,
     )
-    augment: bool | None = _option(
+    augment: bool | None = option(
         None,
         "Differentiable augmentation, for a few thousand images. Default: where **finetune** has fewer than 1,000 "
         "training images.",
         varies=True,
     )
-    caption_noise: float | None = _option(
+    caption_noise: float | None = option(
         None,
         "Noise on caption embeddings, in units of their spread: other words for the same are understood.",
         commands=("train", "compare"),
         limits=(0, None),
         varies=True,
     )
-    caption_dropout: float | None = _option(
+    caption_dropout: float | None = option(
         None,
         "Share of captions left out: what guidance needs.",
         commands=("train", "compare"),
         limits=(0, 0.9),
         varies=True,
     )
-    flip: bool = _option(False, "Mirror half of the images; not where captions name sides.", panel="Data")
-    caption_column: str | None = _option(
+    flip: bool = option(False, "Mirror half of the images; not where captions name sides.", panel="Data")
+    caption_column: str | None = option(
         None,
         "Column of captions in a folder's table. Default: text, caption or captions.",
         panel="Data",
-        commands=_READ,
+        commands=READ,
     )
-    fit: str = _option(
+    fit: str = option(
         "crop",
         "What becomes of images that are not square: {names}. crop keeps the central square, pad adds white, stretch "
         "distorts.",
         panel="Data",
-        commands=_READ,
+        commands=READ,
         table=FITS,
     )
-    intensity_range: str | None = _option(
+    intensity_range: str | None = option(
         None,
         "Of images with more than 8 bits a channel, the values that become black and white, as in 0,4095. Default: "
         "what suits all of them, which is said.",
         panel="Data",
-        commands=_READ,
+        commands=READ,
     )
-    caption_template: str = _option("a photo of a {label}", "Caption of TFDS images with labels only.", panel="Data")
-    label: str | None = _option(
+    caption_template: str = option(
+        "a photo of a {label}",
+        "Caption of images with labels only: of TFDS, or in folders named after classes.",
+        panel="Data",
+        commands=READ,
+    )
+    label: str | None = option(
         None, "Class label of TFDS images that captions are made of. Default: the first, which is said.", panel="Data"
     )
-    max_skipped_share: float = _option(
+    max_skipped_share: float = option(
         0.05, "Share of unusable rows above which training is refused.", panel="Data", limits=(0, 1)
     )
-    max_unread_share: float = _option(
+    max_unread_share: float = option(
         0.1,
         "Share of captions that the text encoder cannot read above which training is refused.",
         panel="Data",
         limits=(0, 1),
     )
-    mixed_precision: bool | None = _option(
+    mixed_precision: bool | None = option(
         None,
         "Compute in bfloat16. Default: where there is a GPU or a TPU that is faster in it.",
         commands=("train", "compare"),
         varies=True,
     )
-    start_from: str | None = _option(
+    start_from: str | None = option(
         None, "Preset or run with the same networks, to begin with its weights.", panel="Model", commands=("train",)
     )
-    strategy: str | None = _option(
+    strategy: str | None = option(
         None,
         "A name above, with settings after colons: lora:rank=8, freeze:early_blocks=2. Default: full.",
         panel="Model",
@@ -216,39 +190,39 @@ class RunConfig:
         table=STRATEGIES,
         varies=True,
     )
-    source_data: str | None = _option(
+    source_data: str | None = option(
         None,
         "What MODEL was trained on, for strategies that need it. Default: what its card says.",
         panel="Data",
         commands=("finetune",),
     )
-    learning_rate_scale: float | None = _option(
+    learning_rate_scale: float | None = option(
         None,
         "Factor on the family's learning rates. Default: 1.",
         commands=("finetune",),
         limits=(1e-6, None),
         varies=True,
     )
-    content_features: str | None = _option(
+    content_features: str | None = option(
         None,
         "Draw images towards the real ones of their captions, by content and style, in these image features: "
         "mobilenet_v2, or a file of weights.",
         commands=("train", "compare"),
     )
-    frozen_features: str | None = _option(
+    frozen_features: str | None = option(
         None,
         "File of MobileNetV2 weights for the family projected. Default: those of Keras.",
         panel="Model",
         commands=("train", "compare"),
     )
-    reconstruction: float | None = _option(
+    reconstruction: float | None = option(
         None,
         "Weight of the difference in pixels to the caption's own image, where it has just one.",
         commands=("train", "compare"),
         limits=(0, None),
         varies=True,
     )
-    variety: float | None = _option(
+    variety: float | None = option(
         None,
         "Share of real images' variety that those of a caption are to have, or 0. Default: 1 for projected, where "
         "images share captions, else 0.",
@@ -256,7 +230,7 @@ class RunConfig:
         limits=(0, 2),
         varies=True,
     )
-    seed: int = _option(0, "Seed of weights, order and noise.", commands=("train", "finetune"), limits=(0, 2**31 - 1))
+    seed: int = option(0, "Seed of weights, order and noise.", commands=("train", "finetune"), limits=(0, 2**31 - 1))
 
     def __post_init__(self) -> None:
         for name, is_known in _KNOWN.items():
@@ -326,9 +300,9 @@ class RunConfig:
         Folders and files are named without the path to them: what is told is shared.
         """
         told: list[str] = []
-        for name, (default, option) in options_of(command).items():
+        for name, (default, _) in options_of(command).items():
             value = getattr(self, name)
-            if value == default or option is None:
+            if value == default:
                 continue
             flag = f"--{name.replace('_', '-')}"
             if isinstance(value, bool):
@@ -346,8 +320,8 @@ def options_of(command: str | None = None) -> Mapping[str, tuple[Any, Option]]:
 
 
 _KNOWN: Mapping[str, Any] = {
-    "data": lambda value: specs.split(value)[0] in (*RENDERED, TFDS),
-    "source_data": lambda value: specs.split(value)[0] in (*RENDERED, TFDS),
+    "data": lambda value: not is_folder(value),
+    "source_data": lambda value: not is_folder(value),
     "text_encoder": _ENCODERS.__contains__,
     "start_from": is_name,
     "content_features": _FEATURES.__contains__,

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from keras_t2i.runs.config import NONE, RunConfig
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from keras_t2i.data import CaptionedImages
     from keras_t2i.metrics.instruments import Instruments
     from keras_t2i.models import TextToImageGAN
@@ -69,18 +67,17 @@ def evaluate_folders(
     """Measures how far the images of one folder, from any source, are from those of another.
 
     Returns:
-        What `keras_t2i.metrics.compare_images` returns, and `diversity`.
+        What `keras_t2i.metrics.compare_images` returns, `diversity`, and what was read of both (`generated` and `real`,
+        see `keras_t2i.runs.pictures`).
 
     Raises:
         ValueError: if a folder has fewer than two usable images, or the features cannot be had.
     """
-    import numpy as np
-
-    from keras_t2i import data
     from keras_t2i.core.cache import cache_directory
     from keras_t2i.image_features import CachedImageFeatures
     from keras_t2i.metrics import compare_images, relative_diversity
     from keras_t2i.metrics.instruments import image_features_for
+    from keras_t2i.runs.pictures import pictures
 
     found = image_features_for(features)
     if found is None:
@@ -88,14 +85,8 @@ def evaluate_folders(
             "Folders are compared in image features, and there are none: pass features, or a file of them."
         )
 
-    def pixels(folder: Path) -> np.ndarray:
-        split = data.from_folder(
-            folder, image_size=found.image_size, captions=False, validation_share=0, max_skipped_share=1
-        ).train_split
-        numbers = np.random.default_rng(seed).permutation(split.num_images)[:max_images]
-        return split.pixels(np.sort(numbers))
-
-    images = {"generated": pixels(generated), "real": pixels(real)}
-    cached = CachedImageFeatures(found, cache_directory() / "features")
-    result = compare_images(images["generated"], images["real"], cached)
-    return {**result, "diversity": relative_diversity(images["generated"], images["real"])}
+    images, about = pictures(generated, found.image_size, max_images, seed)
+    real_images, about_real = pictures(real, found.image_size, max_images, seed)
+    result = compare_images(images, real_images, CachedImageFeatures(found, cache_directory() / "features"))
+    diversity = relative_diversity(images, real_images)
+    return {**result, "diversity": diversity, "generated": about, "real": about_real}

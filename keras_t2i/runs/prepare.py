@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,6 +111,10 @@ def dataset(config: RunConfig) -> CaptionedImages:
     common["batch_size"] = config.batch_size or _BATCH
     if config.domain in RENDERED:
         domain = RENDERED[config.domain]
+        if os.path.isdir(config.domain) and not os.path.exists(os.path.join(config.domain, "config.json")):
+            warnings.warn(
+                f"{config.domain!r} is rendered; for the folder of that name, write './{config.domain}'.", stacklevel=2
+            )
         if config.flip and domain.names_sides:
             raise ValueError(
                 f"{config.domain.capitalize()} cannot be mirrored, because their captions name sides: leave `flip` out."
@@ -117,9 +123,10 @@ def dataset(config: RunConfig) -> CaptionedImages:
         return domain.load(num_images=config.num_rendered, **flipped, **common)
     common |= {"horizontal_flip": config.flip, "max_skipped_share": config.max_skipped_share}
     common |= {"fit": config.fit, "intensity_range": config.intensities}
+    common["caption_template"] = config.caption_template
     kind, name = specs.split(config.data)
     if kind == TFDS:
-        return data.from_tfds(name, caption_template=config.caption_template, label=config.label, **common)
+        return data.from_tfds(name, label=config.label, **common)
     captions = config.text_encoder != NONE
     return data.from_folder(config.data, caption_column=config.caption_column, captions=captions, **common)
 

@@ -135,7 +135,7 @@ def _side_by_side(finetuned: Path, scratch: Path, picture: Path) -> Path:
     models = [TextToImageGAN.from_preset(run) for run in (finetuned, scratch)]
     images = [split.pixels(numbers), *(model.generate(captions) for model in models)]
     grid = draw_grid(np.stack(images, axis=1), captions, _HEADINGS)
-    write_file(picture, png(grid, provenance(models[0].fingerprint()), composite=True))
+    write_file(picture, png(grid, provenance(models[0].fingerprint(), grid=()), composite=True))
     return picture
 
 

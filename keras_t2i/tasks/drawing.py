@@ -65,7 +65,7 @@ def generate(
         pictures[name] = png(image, provenance(fingerprint, recorded, seed, number, truncation))
     names = list(pictures)
     grid = draw_grid(images.reshape(len(captions), num_images, *images.shape[1:]), captions)
-    pictures["grid.png"] = png(grid, provenance(fingerprint, None, seed, 0, truncation))
+    pictures["grid.png"] = png(grid, provenance(fingerprint, None, seed, 0, truncation, grid=names))
     write_files(output, pictures)
     return {"images": [str(output / name) for name in names], "grid": str(output / "grid.png")}
 

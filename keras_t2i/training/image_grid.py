@@ -67,7 +67,7 @@ class ImageGrid(keras.callbacks.Callback):
         repeated = np.repeat(self.sentence_embeddings, self.num_images, axis=0)
         images = self.model.generate_from_embeddings(repeated, seed=self.seed)
         grid = draw_grid(images.reshape(len(self.captions), self.num_images, *images.shape[1:]), self.captions)
-        content = png(grid, provenance(self.model.fingerprint(), seed=self.seed))
+        content = png(grid, provenance(self.model.fingerprint(), seed=self.seed, grid=()))
         target = self.directory / f"epoch-{epoch + 1:04d}.png"
         try:
             write_file(target, content)

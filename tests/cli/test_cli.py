@@ -19,10 +19,11 @@ from tiny_image_networks import write_inception_like_graph
 
 from keras_t2i import TextToImageGAN
 from keras_t2i.cli import app
+from keras_t2i.core import provenance
 from keras_t2i.objectives import LOSSES, PENALTIES
 from keras_t2i.presets import FAMILIES, packaged_presets
 from keras_t2i.runs.config import RunConfig
-from keras_t2i.runs.prepare import build
+from keras_t2i.runs.prepare import build, dataset
 
 pytestmark = pytest.mark.usefixtures("eager_training")
 
@@ -165,6 +166,65 @@ def test_evaluate_folders_of_any_source(place: Path) -> None:
     assert other.json["diversity"] < 0.2
 
 
+def test_evaluate_measures_what_generate_drew_last_and_says_what_it_left_out(run: Path, place: Path) -> None:
+    write_inception_like_graph(place / "features.pb")
+    keras_t2i("generate", run, *CAPTIONS, "a third", "-n", 4, "-o", "last")
+    last = [Path(name) for name in keras_t2i("generate", run, *CAPTIONS, "-n", 2, "-o", "last").json["images"]]
+    for file, folder in zip(last, ("real", "real/train", "real/test", "real/val"), strict=True):
+        (place / folder).mkdir()
+        shutil.copy(place / file, place / folder)
+    result = keras_t2i("evaluate", "--generated", "last", "--real", "real", "--features", "features.pb")
+    assert result.code == 0, result.err
+    assert result.json["frechet_distance"] == pytest.approx(0, abs=1e-6)
+    by_folder = {".": 1, "test": 1, "train": 1, "val": 1}
+    assert result.json["real"] == {"folder": "real", "images": 4, "by_folder": by_folder, "left_out": {}}
+    earlier = [f"{i:02d}-{j:02d}.png" for i in range(3) for j in range(4) if i == 2 or j > 1]
+    assert result.json["generated"] == {
+        "folder": "last",
+        "images": 4,
+        "by_folder": {".": 4},
+        "left_out": {"grid.png": "a grid of several images"}
+        | dict.fromkeys(earlier, "left by an earlier call of generate"),
+    }
+    assert "8 files of 'last' are left out (00-02.png: left by an earlier call of generate)" in result.err
+
+
+def test_a_grid_of_an_older_release_is_no_image(run: Path, place: Path) -> None:
+    write_inception_like_graph(place / "features.pb")
+    keras_t2i("generate", run, *CAPTIONS, "-n", 2, "-o", "older")
+    facts = provenance.inspect(place / "older" / "grid.png")
+    content = provenance.png(Image.open(place / "older" / "grid.png"), {"model": facts["model"], "seed": 0, "index": 0})
+    (place / "older" / "grid.png").write_bytes(content)
+    (place / "older" / "photo").mkdir()
+    Image.new("RGB", (20, 20)).save(place / "older" / "photo" / "grid.png")
+    result = keras_t2i("evaluate", "--generated", "older", "--real", "images", "--features", "features.pb")
+    assert result.json["generated"]["left_out"] == {"grid.png": "a grid of several images"}
+    assert result.json["generated"]["by_folder"] == {".": 4, "photo": 1}
+
+
+def test_evaluate_of_too_few_images_is_one_line(place: Path) -> None:
+    (place / "one").mkdir()
+    Image.new("RGB", (20, 20)).save(place / "one" / "1.png")
+    write_inception_like_graph(place / "features.pb")
+    result = keras_t2i("evaluate", "--generated", "one", "--real", "images", "--features", "features.pb")
+    assert (result.code, result.err) == (2, "Error: At least 2 images are needed; 'one' has 1 to measure.\n")
+
+
+def test_a_name_means_the_same_to_train_and_to_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_rows(tmp_path / "shapes", [*write_images(tmp_path / "shapes")])
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(UserWarning, match=r"'shapes' is rendered; for the folder of that name, write './shapes'"):
+        assert dataset(RunConfig("shapes:8", image_size=32)).name == "shapes"
+    assert dataset(RunConfig("./shapes", image_size=32)).train_split.num_images == 18
+    checked = keras_t2i("data", "check", "shapes")
+    assert checked.code == 2
+    assert checked.err.startswith("Error: 'shapes' is no folder to check")
+    assert checked.err.count("\n") == 1
+    assert keras_t2i("data", "check", "./shapes").json["num_images"] == 20
+    (tmp_path / "shapes" / "config.json").write_text("{}")  # The directory of a run is not taken for data.
+    assert dataset(RunConfig("shapes:8", image_size=32)).name == "shapes"
+
+
 def test_report_explains_a_run_on_one_page(run: Path, place: Path) -> None:
     result = keras_t2i("report", run, "--features", "none", "-o", "run.html")
     assert result.code == 0
@@ -279,6 +339,24 @@ def test_a_run_reads_images_as_it_was_told(place: Path) -> None:
     images = np.load(place / "packed" / "train-images.npy")
     assert (images[:, [0, 0, -1, -1], [0, -1, 0, -1]] == 255).all()
     assert images.min() == 0
+
+
+def test_data_check_says_how_a_folder_is_read(tmp_path: Path) -> None:
+    write_rows(tmp_path / "some", write_images(tmp_path / "some", 5)[:4])
+    for name in ("cat", "dog"):
+        (tmp_path / "kinds" / name).mkdir(parents=True)
+        shutil.copy(tmp_path / "some" / "1.png", tmp_path / "kinds" / name)
+    result = keras_t2i("data", "check", tmp_path / "some")
+    assert result.err.splitlines() == [
+        f"Warning: 1 of 5 images in {str(tmp_path / 'some')!r} are in no row and are not used (4.png)."
+    ]
+    assert (result.json["unnamed"], result.json["layout"]) == (
+        ["4.png"],
+        "metadata.jsonl, captions in the column 'text'",
+    )
+    result = keras_t2i("data", "check", tmp_path / "kinds", "--caption-template", "one {label}")
+    assert "('one cat', 'one dog', ...)" in result.err
+    assert result.json["layout"] == "names of 2 folders as labels"
 
 
 def test_presets_lists_what_is_in_the_package(place: Path) -> None:

@@ -56,6 +56,7 @@ def test_held_out_share_is_the_one_that_training_draws(folder: Path, tmp_path: P
     rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines() if line != "{"]
     lines = [json.dumps({"file_name": row["file_name"], "text": row["text"]}) for row in rows[:6]]
     (folder / "metadata.jsonl").write_text("\n".join(lines))
+    (folder / "broken.png").unlink()
     report = check_folder(folder, 16, validation_share=0.3, cache_dir=tmp_path / "cache")
     images = from_folder(folder, 16, 2, validation_share=0.3, cache_dir=tmp_path / "cache")
     assert report.splits == {"train": images.train_split.num_images, "validation": images.validation_split.num_images}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -175,7 +176,9 @@ def test_split_column(
     for split, count in names.items():
         for index in range(count):
             folder.add(f"{split}{index}.png", solid(index, (20, 20 + len(folder.rows))), text="a", split=split)
-    images = load(folder.write(), validation_share=0.2)
+    left_out = pytest.warns(UserWarning, match="'extra' of 2 images") if "extra" in names else contextlib.nullcontext()
+    with left_out:
+        images = load(folder.write(), validation_share=0.2)
     assert (images.train_split.num_images, images.validation_split.num_images) == expected
 
 
@@ -412,7 +415,7 @@ def no_caption_column(path: Path) -> Path:
 
 def no_file_column(path: Path) -> Path:
     folder = Folder(path / "f")
-    folder.rows = [{"image": row["file_name"], "text": "a"} for row in folder.rows]
+    folder.rows = [{"number": row["file_name"], "text": "a"} for row in folder.rows]
     return folder.write()
 
 
