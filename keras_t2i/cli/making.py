@@ -9,7 +9,17 @@ import typer
 
 from keras_t2i import runs
 from keras_t2i.cli.app import app, data_app, print_result, say, verbosity
-from keras_t2i.cli.options import Data, Epochs, Minutes, Output, RunOutput, Steps, TensorBoard, with_options_of
+from keras_t2i.cli.options import (
+    ChangedData,
+    Data,
+    Epochs,
+    Minutes,
+    Output,
+    RunOutput,
+    Steps,
+    TensorBoard,
+    with_options_of,
+)
 from keras_t2i.runs import RunConfig
 from keras_t2i.transfer.strategies import STRATEGIES
 
@@ -48,6 +58,7 @@ def train(
     epochs: Epochs = None,
     steps: Steps = None,
     tensorboard: TensorBoard = False,
+    changed_data: ChangedData = False,
     **options: Any,
 ) -> None:
     """Train a model, or go on training it: a run that was stopped at any moment resumes when started again.
@@ -68,6 +79,7 @@ def train(
         output,
         **_limits(minutes, epochs, steps),
         tensorboard=tensorboard,
+        changed_data=changed_data,
         verbose=verbosity(),
     )
 
@@ -104,6 +116,7 @@ def finetune(
     epochs: Epochs = None,
     steps: Steps = None,
     tensorboard: TensorBoard = False,
+    changed_data: ChangedData = False,
     **options: Any,
 ) -> None:
     strategy = options.pop("strategy") or "full"
@@ -115,6 +128,7 @@ def finetune(
         strategy,
         **_limits(minutes, epochs, steps),
         tensorboard=tensorboard,
+        changed_data=changed_data,
         verbose=verbosity(),
         **options,
     )

@@ -39,6 +39,15 @@ TensorBoard = Annotated[
     bool,
     typer.Option("--tensorboard", help="Log losses and image grids for TensorBoard too.", rich_help_panel="Training"),
 ]
+ChangedData = Annotated[
+    bool,
+    typer.Option(
+        "--changed-data",
+        help="Go on where images have been added to the data since, or taken away, or have other captions: what was "
+        "held out stays so.",
+        rich_help_panel="Data",
+    ),
+]
 NumImages = Annotated[int, typer.Option("--num-images", "-n", min=1, help="Images of each caption.")]
 Features = Annotated[
     str,

@@ -165,7 +165,9 @@ class _Reader:
             raise ValueError(f"No usable image in {name!r} of {info.full_name} ({reasons}).")
         numbers = np.asarray(positions, np.int64)
         labels = np.asarray(values, np.int64)[numbers][:, None] if self.label else None
-        return Split(tuple(captions), tuple(caption_ids), pixel_loader(records, numbers), labels), tuple(skipped)
+        digests = tuple(f"{digest:016x}" for digest in records["digest"][numbers].tolist())
+        load = pixel_loader(records, numbers)
+        return Split(tuple(captions), tuple(caption_ids), load, labels, digests=digests), tuple(skipped)
 
     def _text_captions(self, value: Any) -> list[str]:
         texts = value["text"] if isinstance(value, dict) else value
