@@ -96,15 +96,21 @@ sys.meta_path.append(_Renamed())
 
 
 class _Registering(importlib.abc.MetaPathFinder):
-    """Makes our models known to Keras as soon as it is there, so that `keras.saving.load_model` can read them."""
+    """Makes our models known to Keras as soon as it is there, so that `keras.saving.load_model` can read them.
+
+    A backend on which nothing here runs is refused before that, and before Keras fails with it in its own way.
+    """
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         spec = importlib.machinery.PathFinder.find_spec(name, path, target) if name == "keras" else None
         if spec is not None and spec.loader is not None:
+            check_backend = importlib.import_module("keras_t2i.core.supported").check_backend
+            check_backend()
             execute = spec.loader.exec_module
 
             def execute_and_register(module: ModuleType) -> None:
                 execute(module)
+                check_backend(module.config.backend())  # `keras.json` may name one.
                 _register(module)
 
             spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]

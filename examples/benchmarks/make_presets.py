@@ -83,7 +83,7 @@ def quality_of(numbers: dict[str, Any]) -> dict[str, str]:
     """What the card tells of what was measured, by its label, with what the judge says of real images."""
     quality = {}
     for term in described({key: value for key, value in numbers.items() if key in MEASURED or "on_real" in key}):
-        label = f"{term['label']}, on {numbers['num_captions']} held-out captions"
+        label = f"{term['label']}, on {numbers['num_captions']} {numbers['measured_on']}"
         if term["key"] == "kernel_distance":
             label += f" ({numbers['features']} features)"
         on_real = "" if term["on_real"] is None else f" (real images: {format_value(term['on_real'], term['unit'])})"

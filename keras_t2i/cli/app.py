@@ -13,6 +13,8 @@ from typing import Any
 
 import typer
 
+from keras_t2i.core.supported import check_backend
+
 __all__ = ["app", "data_app", "print_result", "say", "verbosity", "work_quietly"]
 
 app = typer.Typer(
@@ -36,7 +38,12 @@ def print_result(
 
 
 def work_quietly(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Calls `work` with nothing on stdout, where Keras' progress bars would go: it is for results alone."""
+    """Calls `work` with nothing on stdout, where Keras' progress bars would go: it is for results alone.
+
+    Raises:
+        ImportError: at once, for a backend on which nothing here runs.
+    """
+    check_backend()
     _import_tensorflow_quietly()
     return _without_stdout(work, *args, **kwargs)
 

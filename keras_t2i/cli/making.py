@@ -10,6 +10,7 @@ import typer
 from keras_t2i import runs
 from keras_t2i.cli.app import app, data_app, print_result, say, verbosity
 from keras_t2i.cli.options import (
+    ChangedData,
     Data,
     Encoder,
     Epochs,
@@ -59,6 +60,7 @@ def train(
     epochs: Epochs = None,
     steps: Steps = None,
     tensorboard: TensorBoard = False,
+    changed_data: ChangedData = False,
     **options: Any,
 ) -> None:
     """Train a model, or go on training it: a run that was stopped at any moment resumes when started again.
@@ -79,6 +81,7 @@ def train(
         output,
         **_limits(minutes, epochs, steps),
         tensorboard=tensorboard,
+        changed_data=changed_data,
         verbose=verbosity(),
     )
 
@@ -115,6 +118,7 @@ def finetune(
     epochs: Epochs = None,
     steps: Steps = None,
     tensorboard: TensorBoard = False,
+    changed_data: ChangedData = False,
     **options: Any,
 ) -> None:
     strategy = options.pop("strategy") or "full"
@@ -126,6 +130,7 @@ def finetune(
         strategy,
         **_limits(minutes, epochs, steps),
         tensorboard=tensorboard,
+        changed_data=changed_data,
         verbose=verbosity(),
         **options,
     )

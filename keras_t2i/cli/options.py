@@ -45,6 +45,15 @@ Encoder = Annotated[
 SequenceLength = Annotated[
     int, typer.Option(min=4, help="Tokens of a caption that are read, its start and end included.")
 ]
+ChangedData = Annotated[
+    bool,
+    typer.Option(
+        "--changed-data",
+        help="Go on where images have been added to the data since, or taken away, or have other captions: what was "
+        "held out stays so.",
+        rich_help_panel="Data",
+    ),
+]
 NumImages = Annotated[int, typer.Option("--num-images", "-n", min=1, help="Images of each caption.")]
 Features = Annotated[
     str,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_t2i.core.supported import check_backend
+
 if TYPE_CHECKING:
     from keras_t2i.core.backend_tensorflow import (
         cond_or_zero,
@@ -27,8 +29,6 @@ __all__ = [
     "need_tensorflow",
     "value_and_gradients",
 ]
-
-_MODULES = {"tensorflow": "keras_t2i.core.backend_tensorflow", "jax": "keras_t2i.core.backend_jax"}
 
 
 def is_jax() -> bool:
@@ -56,12 +56,8 @@ def need_tensorflow(what: str) -> None:
 
 def _module() -> Any:
     name = keras.backend.backend()
-    if name not in _MODULES:
-        raise ImportError(
-            f"Keras runs on {name!r} here, and keras_t2i on TensorFlow and JAX: set KERAS_BACKEND=tensorflow or "
-            "KERAS_BACKEND=jax before Keras is imported."
-        )
-    return importlib.import_module(_MODULES[name])
+    check_backend(name)
+    return importlib.import_module(f"keras_t2i.core.backend_{name}")
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from keras_t2i.data.cartoon_faces import FACE_ATTRIBUTES, face_captions, faces, render_faces
     from keras_t2i.data.check import FolderReport, check_folder
     from keras_t2i.data.folder import from_folder
+    from keras_t2i.data.inventory import Inventory
     from keras_t2i.data.packed import PackedImages, pack
     from keras_t2i.data.pipeline import CaptionedImages, Split
     from keras_t2i.data.rows import SkippedRow
@@ -35,6 +36,7 @@ __all__ = [
     "SHAPE_SYNONYMS",
     "CaptionedImages",
     "FolderReport",
+    "Inventory",
     "PackedImages",
     "Rendered",
     "SkippedRow",
@@ -62,6 +64,7 @@ __getattr__ = lazy(
         "check": ["FolderReport", "check_folder"],
         "cartoon_faces": ["FACE_ATTRIBUTES", "face_captions", "faces", "render_faces"],
         "folder": ["from_folder"],
+        "inventory": ["Inventory"],
         "packed": ["PackedImages", "pack"],
         "pipeline": ["CaptionedImages", "Split"],
         "rows": ["SkippedRow"],

@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ import tensorflow as tf
 from keras_t2i.data.decoded import decoded_images, open_path, pixel_loader
 from keras_t2i.data.found import Wanted
 from keras_t2i.data.images import Reading
+from keras_t2i.data.inventory import Inventory
 from keras_t2i.data.labels import check_caption_template
 from keras_t2i.data.looks import notices
 from keras_t2i.data.pipeline import CaptionedImages, Split
@@ -40,6 +42,7 @@ def from_folder(
     seed: int = 0,
     max_skipped_share: float = 0.05,
     cache_dir: str | os.PathLike[str] | None = None,
+    inventory: Inventory | None = None,
 ) -> CaptionedImages:
     """Reads captioned images from a folder.
 
@@ -85,6 +88,8 @@ def from_folder(
         seed: Seed of the held-out share, of order and of captions drawn.
         max_skipped_share: Share of rows, in [0, 1], that may be unusable before reading stops with an error.
         cache_dir: Where decoded images are kept; by default `keras_t2i` in the user's cache directory.
+        inventory: That of a run which goes on: what it holds out stays held out, and nothing that it was trained on
+            becomes so, whatever has been added to the folder since.
 
     Raises:
         ValueError: if the folder or its captions are missing, too many rows cannot be used, fewer than two training
@@ -108,7 +113,7 @@ def from_folder(
         max_skipped_share=max_skipped_share,
         cache_dir=cache_dir,
     )
-    positions = contents.splits(validation_share, seed)
+    positions = contents.splits(validation_share, seed, inventory)
     held_out = positions.get("validation", positions.get("test"))
     train = positions.get("train", np.empty(0, np.int64))
     if len(train) < _MIN_IMAGES:
@@ -163,8 +168,8 @@ class FolderContents:
     notes: tuple[str, ...]
     reading: Reading
 
-    def splits(self, validation_share: float, seed: int) -> dict[str, np.ndarray]:
-        """Returns the numbers of the images in each split, held-out share included."""
+    def splits(self, validation_share: float, seed: int, inventory: Inventory | None = None) -> dict[str, np.ndarray]:
+        """Returns the numbers of the images in each split, held-out share included; those of a run stay as they are."""
         numbers: dict[str, list[int]] = {}
         for number, file in enumerate(self.files):
             numbers.setdefault(file.split or "train", []).append(number)
@@ -173,19 +178,33 @@ class FolderContents:
             if held_out:
                 numbers["train"] = [number for number in numbers["train"] if number not in held_out]
                 numbers["validation"] = sorted(held_out)
+        if inventory is not None:
+            self._put_back(numbers, inventory)
         return {name: np.asarray(found, np.int64) for name, found in numbers.items()}
 
     def _drawn(self, numbers: list[int], share: float, seed: int) -> set[int]:
         """Draws by the files' content, so that copies stay together, whatever their names and order."""
         by_content: dict[bytes, list[int]] = {}
-        for number, digest in zip(numbers, self.records["digest"][self.positions[numbers]].tolist(), strict=True):
-            by_content.setdefault(hashlib.sha256(f"{seed}/{digest}".encode()).digest(), []).append(number)
+        for number, digest in zip(numbers, self._digests(numbers), strict=True):
+            by_content.setdefault(hashlib.sha256(f"{seed}/{int(digest, 16)}".encode()).digest(), []).append(number)
         drawn: set[int] = set()
         wanted = min(math.ceil(share * len(numbers)), len(numbers) - _MIN_IMAGES)
         for _, same in sorted(by_content.items()):
             if len(drawn) + len(same) <= wanted:
                 drawn.update(same)
         return drawn
+
+    def _put_back(self, numbers: dict[str, list[int]], inventory: Inventory) -> None:
+        """Moves images to the side on which a run has had them."""
+        held = "test" if "test" in numbers and "validation" not in numbers else "validation"
+        held_out, train = set(numbers.pop(held, [])), numbers.pop("train", [])
+        both = sorted([*held_out, *train])
+        for number, digest in zip(both, self._digests(both), strict=True):
+            side = held if inventory.sides.get(digest, number in held_out) else "train"
+            numbers.setdefault(side, []).append(number)
+
+    def _digests(self, numbers: Sequence[int] | np.ndarray) -> tuple[str, ...]:
+        return tuple(f"{digest:016x}" for digest in self.records["digest"][self.positions[numbers]].tolist())
 
     def split(self, numbers: np.ndarray) -> Split:
         """Returns the images of these numbers as one side of a captioned set."""
@@ -194,7 +213,8 @@ class FolderContents:
             tuple(captions.setdefault(caption, len(captions)) for caption in self.files[number].captions)
             for number in numbers
         )
-        return Split(tuple(captions), caption_ids, pixel_loader(self.records, self.positions[numbers]))
+        load = pixel_loader(self.records, self.positions[numbers])
+        return Split(tuple(captions), caption_ids, load, digests=self._digests(numbers))
 
     def skipped_summary(self) -> str:
         """One sentence: how many rows cannot be used, and the first few by name."""

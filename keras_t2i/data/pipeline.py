@@ -35,6 +35,8 @@ class Split:
             each, int64 of shape `(B, 2)`, to images in [-1, 1], float32 of shape `(B, H, W, 3)`. File-backed sources
             ignore the seeds; rendered ones draw their variations from them.
         labels: Optional integer attributes of each image, shape `(num_images, num_attributes)`.
+        embeddings: Sentence embeddings of `captions`, float32, shape `(len(captions), D)`, or `None`.
+        digests: What tells the content of each image from that of others, or `None` where they have no files.
     """
 
     captions: tuple[str, ...]
@@ -42,6 +44,7 @@ class Split:
     load_images: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     labels: np.ndarray | None = None
     embeddings: np.ndarray | None = None
+    digests: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.caption_ids:
@@ -53,7 +56,7 @@ class Split:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Split):
             return NotImplemented
-        plain = ("captions", "caption_ids", "load_images")
+        plain = ("captions", "caption_ids", "load_images", "digests")
         return all(getattr(self, name) == getattr(other, name) for name in plain) and all(
             np.array_equal(getattr(self, name), getattr(other, name)) for name in ("labels", "embeddings")
         )

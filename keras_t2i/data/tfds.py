@@ -187,7 +187,9 @@ class _Reader:
         shared = self.reading.intensity_range or window(found_intensities(records, numbers))
         self.reading = replace(self.reading, intensity_range=shared)
         labels = np.asarray(values, np.int64)[numbers][:, None] if self.label else None
-        return Split(tuple(captions), tuple(caption_ids), pixel_loader(records, numbers), labels), tuple(skipped)
+        digests = tuple(f"{digest:016x}" for digest in records["digest"][numbers].tolist())
+        load = pixel_loader(records, numbers)
+        return Split(tuple(captions), tuple(caption_ids), load, labels, digests=digests), tuple(skipped)
 
     def _text_captions(self, value: Any) -> list[str]:
         texts = value["text"] if isinstance(value, dict) else value

@@ -148,7 +148,7 @@ ALL_ATTRIBUTES = Measure(
     "All attributes right",
     "higher",
     "share",
-    "Share of images of held-out captions in which a classifier of real images finds every attribute right.",
+    "Share of images in which a classifier of real images finds every attribute right.",
     on_real="judge_on_real",
     in_curves=True,
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from keras_t2i.data import Split
 from keras_t2i.metrics.attributes import AttributeJudge
-from keras_t2i.metrics.glossary import MEASURES
+from keras_t2i.metrics.glossary import MEASURES, TRAINING_CAPTIONS
 from keras_t2i.metrics.measure import Examined
 from keras_t2i.metrics.neighbors import Memorization
 
@@ -25,7 +27,7 @@ class Evaluation:
         numbers: Everything measured, by name.
         captions: The captions drawn.
         generated: uint8, shape `(num_captions, num_images, H, W, 3)`.
-        real: The held-out images of these captions, uint8, shape `(num_captions, H, W, 3)`.
+        real: The real images of these captions, held out where any are, uint8, shape `(num_captions, H, W, 3)`.
         nearest: The nearest training image of each first image of a caption, or `None`.
         training: The training images that `nearest` counts in, uint8.
     """
@@ -63,14 +65,14 @@ def evaluate_model(
         seed: Seed of the noise.
 
     Returns:
-        The evaluation. Its numbers: `num_captions`, `num_images`, and those of all `MEASURES` that apply. These are
-        `diversity` (distance between pairs of generated images, divided by that of real ones), `discriminator_gap` (how
-        surely the discriminator tells training images from held-out ones: 0 not at all, 1 always), `spectrum_worst` and
-        what each band of `keras_t2i.metrics.spectral_difference` is; with features those of `compare_images`,
-        `memorization`, and `variety_within_caption` (distance between images of a caption, divided by that between real
-        ones); with `text_image` those of `evaluate_text_image`; with `attributes` the share of images with
-        `all_attributes` right, that of each, and `judge_on_real`; where captions name one color, `color_accuracy` and
-        `color_accuracy_on_real`.
+        The evaluation. Its numbers: `num_captions`, `num_images`, `measured_on` (whose captions these are), and those
+        of all `MEASURES` that apply. These are `diversity` (distance between pairs of generated images, divided by that
+        of real ones), `discriminator_gap` (how surely the discriminator tells training images from held-out ones: 0 not
+        at all, 1 always), `spectrum_worst` and what each band of `keras_t2i.metrics.spectral_difference` is; with
+        features those of `compare_images`, `memorization`, and `variety_within_caption` (distance between images of a
+        caption, divided by that between real ones); with `text_image` those of `evaluate_text_image`; with `attributes`
+        the share of images with `all_attributes` right, that of each, and `judge_on_real`; where captions name one
+        color, `color_accuracy` and `color_accuracy_on_real`.
 
     Raises:
         ValueError: if `num_images` or `max_images` is below 1.
@@ -99,8 +101,20 @@ def evaluate_model(
         dataset=dataset,
         seed=seed,
     )
-    found = {"num_captions": len(captions), "num_images": len(generated), **measured(examined)}
+    found = {
+        "num_captions": len(captions),
+        "num_images": len(generated),
+        "measured_on": _whose(captions, split, dataset.train_split),
+        **measured(examined),
+    }
     return Evaluation(found, tuple(captions), examined.by_caption, real, examined.nearest, examined.training)
+
+
+def _whose(captions: Sequence[str], split: Split, train: Split) -> str:
+    """What the captions of a split are to a model that was trained on another."""
+    if split is train:
+        return TRAINING_CAPTIONS
+    return "held-out captions" if set(train.captions).isdisjoint(captions) else "captions of held-out images"
 
 
 def measured(examined: Examined, in_curves: bool = False) -> dict[str, Any]:

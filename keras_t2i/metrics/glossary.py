@@ -10,7 +10,7 @@ from keras_t2i.core.tables import Table
 if TYPE_CHECKING:
     from keras_t2i.metrics.measure import Measure
 
-__all__ = ["COSTS", "MEASURES", "described", "on_real", "terms", "warnings_for"]
+__all__ = ["COSTS", "MEASURES", "TRAINING_CAPTIONS", "described", "on_real", "terms", "warnings_for"]
 
 MEASURES: Table[Measure] = Table(
     "metric",
@@ -33,6 +33,8 @@ MEASURES: Table[Measure] = Table(
 """What `evaluate_model` measures, by the name of the number, the most telling first: tables and pages keep this order,
 and the first that there is ranks methods. One of your own is a `Measure`, or where to find it:
 `MEASURES["mine"] = "my_package.sharpness:SHARPNESS"`."""
+TRAINING_CAPTIONS = "training captions"
+"""What `evaluate_model` says that it has measured on where nothing is held out."""
 
 
 class _Term(NamedTuple):
@@ -93,4 +95,6 @@ def warnings_for(numbers: Mapping[str, Any]) -> list[str]:
     """What a user should look at before trusting a model, in sentences, from what `evaluate_model` has measured."""
     alarms = [measure.alarm for key, measure in MEASURES.items() if numbers.get(key) is not None]
     found = [alarm(numbers) for alarm in alarms if alarm is not None]
+    if numbers.get("measured_on") == TRAINING_CAPTIONS:
+        found.insert(0, "Nothing is held out: these numbers are of training captions, which a model may know by heart.")
     return [sentence for sentence in found if sentence is not None]

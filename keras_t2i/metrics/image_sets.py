@@ -58,8 +58,7 @@ KERNEL_DISTANCE = Measure(
     "Kernel distance (KID)",
     "lower",
     "number",
-    "Unbiased squared maximum mean discrepancy, cubic kernel, between features of generated and of real held-out "
-    "images.",
+    "Unbiased squared maximum mean discrepancy, cubic kernel, between features of generated and of real images.",
     in_curves=True,
 )
 FRECHET_DISTANCE = Measure(

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_t2i import export
-from keras_t2i.core.backend import value_and_gradients
+from keras_t2i.core.backend import is_jax, value_and_gradients
 from keras_t2i.core.keras_internals import untrack
 from keras_t2i.core.latents import latents_for
 from keras_t2i.models import files
@@ -53,6 +53,8 @@ class TextToImage(Engine, Archived):
 
     def __init__(self, text_encoder: Any, embedding_dim: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        # In TensorFlow, XLA drops the stop at what is not finite, and cannot read captions.
+        self.supports_jit = is_jax()
         if text_encoder is None and embedding_dim is None:
             raise ValueError("Without a `text_encoder`, pass `embedding_dim`, the length of the sentence embeddings.")
         self.text_encoder = text_encoder
@@ -198,7 +200,9 @@ class TextToImage(Engine, Archived):
             losses, numbers, gradients = value_and_gradients(
                 lambda: self.losses_of(batch, self.seed_generator, training=True), variables
             )
-        with self.guard.finite([losses, gradients]):
+        kept = [slot for part in trained.values() for slot in part.optimizer.variables]  # type: ignore[union-attr]
+        slots = [slot for slot in kept if keras.backend.is_float_dtype(slot.dtype)]
+        with self.guard.finite([losses, gradients], slots):
             for name, part in trained.items():
                 part.optimizer.apply(gradients[name], variables[name])  # type: ignore[union-attr]
         update_averages(self.parts(), self.ema_decay)

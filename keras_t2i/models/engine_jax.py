@@ -34,9 +34,16 @@ class Guard:
         yield
 
     @contextlib.contextmanager
-    def finite(self, values: Any) -> Iterator[None]:
-        """Runs the block, and remembers whether what it changes may stay."""
-        every = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(values)]
+    def finite(self, values: Any, slots: Sequence[Any]) -> Iterator[None]:
+        """Runs the block, and remembers whether what it changes may stay.
+
+        Args:
+            values: Losses and gradients: their squares too, which optimizers keep, are to be finite.
+            slots: What optimizers have kept: variables.
+        """
+        sums = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(values)]
+        # A slot that is not finite makes its sum so.
+        every = [jnp.isfinite(total) for total in (*sums, *(jnp.sum(slot.value) for slot in slots))]
         stopped = jnp.logical_or(self.stopped.value, jnp.logical_not(jnp.all(jnp.stack(every))))
         yield
         self.stopped.assign(stopped)

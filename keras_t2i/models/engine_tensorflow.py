@@ -32,10 +32,16 @@ class Guard:
         yield
 
     @contextlib.contextmanager
-    def finite(self, values: Any) -> Iterator[None]:
-        """Runs the block where all values are finite; else puts the statistics back, and training fails."""
+    def finite(self, values: Any, slots: Sequence[Any]) -> Iterator[None]:
+        """Runs the block where everything is finite; else puts the statistics back, and training fails.
+
+        Args:
+            values: Losses and gradients: their squares too, which optimizers keep, are to be finite.
+            slots: What optimizers have kept: variables.
+        """
         tensors = [tensor for tensor in tf.nest.flatten(values) if tensor is not None]
-        finite = tf.math.is_finite(tf.linalg.global_norm(tensors))
+        kept = [tf.reduce_sum(slot.value) for slot in slots]  # One that is not finite makes the sum so.
+        finite = tf.math.is_finite(tf.add_n([tf.linalg.global_norm(tensors), *kept]))
         for weight, before in zip(self._statistics, self._before, strict=True):
             weight.assign(tf.where(finite, weight.value, before))
         self.stopped.assign(tf.logical_not(finite))
@@ -60,7 +66,7 @@ class Engine:
         return isinstance(error, tf.errors.ResourceExhaustedError)
 
     def jit_compiles(self, asked: bool | str) -> bool:
-        """Whether XLA compiles a step: Keras' "auto" would say so where there is a GPU.
+        """Whether XLA compiles a step: never, though Keras' "auto" would say so where there is a GPU.
 
         Raises:
             ValueError: where it is asked for.

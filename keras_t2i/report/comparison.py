@@ -25,15 +25,15 @@ def render_comparison(
     """A comparison of methods as one HTML file that needs nothing else.
 
     Args:
-        comparison: The results. Required: `title` and `methods` (each with `name` and `label`); sections whose data
-            is absent or empty are left out. Keys: `title`, `created`, `data` (`name`, `num_train`, `num_held_out`,
-            `image_size`), `budget` (`minutes` or `images`), `seeds`, `machine`, `metrics` and `resources` (columns:
-            `key`, `label`, `better`: "higher", "lower" or None, `unit`: "share", "number", "ms", "MB" or "count",
-            `headline`, `help`, and for metrics `on_real`, the value of real images), `captions`, `methods` (`name`,
-            `label`, `description`, `reference`, `command`, `runs`, `summary`), `verdict` (`question`, `answer`,
-            `sentence`), `notes` and `commands`. The headline metric (without a mark, the first) orders the
-            methods and is drawn over training and over the headline resource (without a mark, multiply-adds, else
-            milliseconds).
+        comparison: The results. Required: `title` and `methods` (each with `name` and `label`); sections whose data is
+            absent or empty are left out. Keys: `title`, `created`, `data` (`name`, `num_train`, `num_held_out`,
+            `image_size`), `budget` (`minutes` or `images`), `seeds`, `machine`, `measured_on` (by default `"held-out
+            captions"`), `metrics` and `resources` (columns: `key`, `label`, `better`: "higher", "lower" or None,
+            `unit`: "share", "number", "ms", "MB" or "count", `headline`, `help`, and for metrics `on_real`, the value
+            of real images), `captions`, `methods` (`name`, `label`, `description`, `reference`, `command`, `runs`,
+            `summary`), `verdict` (`question`, `answer`, `sentence`), `notes` and `commands`. The headline metric
+            (without a mark, the first) orders the methods and is drawn over training and over the headline resource
+            (without a mark, multiply-adds, else milliseconds).
         samples: For methods by name, generated images, uint8 `(num_captions, num_images, H, W, 3)`, in the order of
             `comparison["captions"]`. Methods may be absent.
         real: Real images for the same captions, uint8 `(num_captions, num_images, H, W, 3)`.
@@ -84,6 +84,7 @@ def render_comparison(
         sections={name: title for name, (title, content) in sections.items() if content},
         sprite=swatches(max(len(methods), 1)),
         verdict=[_verdict(card, {row["name"]: row for row in rows}) for card in comparison.get("verdict", ())],
+        measured_on=comparison.get("measured_on", "held-out captions"),
         metrics=[_column(metric) for metric in metrics],
         resources=[_column(resource) for resource in resources],
         rows=rows,

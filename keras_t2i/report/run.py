@@ -30,6 +30,7 @@ class RunPage:
             drawn together with `x`.
         metrics: The final evaluation: `key`, `label`, `better`, `unit`, `help`, `value`, and optionally `low`, `high`,
             `on_real` (the same for real images) and `headline`.
+        measured_on: Whose captions that is of.
         resources: The same for time, memory and size.
         grids: Image grids over time: `(label, PNG bytes)`, oldest first.
         best_worst: For each caption `caption`, `best` and `worst` (uint8 `(N, H, W, 3)`), `best_scores` and
@@ -44,6 +45,7 @@ class RunPage:
     config: Mapping[str, Any] = field(default_factory=dict)
     log: Sequence[Mapping[str, Any]] = ()
     metrics: Sequence[Mapping[str, Any]] = ()
+    measured_on: str = "held-out captions"
     resources: Sequence[Mapping[str, Any]] = ()
     grids: Sequence[tuple[str, bytes]] = ()
     best_worst: Sequence[Mapping[str, Any]] = ()
@@ -89,6 +91,7 @@ def render_run(run: RunPage) -> str:
         sprite=swatches(max([1, *(len(chart["legend"]) for chart in charts)])),
         warnings=sorted(_warnings(run), key=lambda warning: warning["level"] != "warning"),
         metrics=named_values(run.metrics),
+        measured_on=run.measured_on,
         resources=named_values(run.resources),
         charts=charts,
         log=_log_table(run.log),

@@ -1,10 +1,11 @@
-"""Measuring a run on its held-out captions, and any two folders of images.
+"""Measuring a run on the captions that it holds out, and any two folders of images.
 
 Nothing heavy is imported before a function needs it, so that `keras-t2i --help` answers at once.
 """
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +27,17 @@ def opened(
     Raises:
         ValueError: if the directory is not a run, has no preset yet, or the features cannot be had.
     """
+    from keras_t2i.data import Inventory
     from keras_t2i.metrics.instruments import instruments_for
     from keras_t2i.models import TextToImageGAN
     from keras_t2i.runs.prepare import dataset
 
     config = RunConfig.read(run_dir)
     model = TextToImageGAN.from_preset(run_dir)
-    images = dataset(config)
+    images = dataset(config, run_dir)
+    before = Inventory.read(run_dir)
+    if before is not None and (changes := before.changes(Inventory.of(images))):
+        warnings.warn(f"The data have changed since {run_dir} was trained on them: {changes}.", stacklevel=2)
     return model, images, instruments_for(images, config.domain, config.text_encoder != NONE, features, judge), config
 
 
@@ -44,7 +49,9 @@ def evaluate(
     judge: str = "retriever",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Measures a run on its held-out captions; built-in images are judged by the packaged classifiers.
+    """Measures a run on its held-out captions; where it has none, on those it was trained on, and says so.
+
+    Built-in images are judged by the packaged classifiers.
 
     Returns:
         The numbers of `keras_t2i.metrics.evaluate_model`, and `warnings`.

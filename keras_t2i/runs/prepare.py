@@ -17,7 +17,7 @@ from keras_t2i.core import specs
 from keras_t2i.core.backend import has_bfloat16
 from keras_t2i.core.cache import cache_directory
 from keras_t2i.core.pixels import from_bytes
-from keras_t2i.data import RENDERED, CaptionedImages, Split
+from keras_t2i.data import RENDERED, CaptionedImages, Inventory, Split
 from keras_t2i.data.names import TFDS
 from keras_t2i.data.pairs import real_pairs
 from keras_t2i.image_features import ImageFeatures
@@ -58,25 +58,27 @@ class Prepared:
     plan: Plan | None = None
 
 
-def prepare(config: RunConfig, run_dir: Path | None = None) -> Prepared:
+def prepare(config: RunConfig, run_dir: Path | None = None, changed_data: bool = False) -> Prepared:
     """Builds the model and reads the data of a run, ready to train.
 
     Args:
         config: What describes the run.
-        run_dir: Its directory: a run that was begun with an older release keeps the form that its networks have.
+        run_dir: Its directory: a run that was begun with an older release keeps the form that its networks have, and
+            any run what it holds out.
+        changed_data: Whether the data may have changed since it was begun: what suited them then is kept.
 
     Raises:
         ValueError: if the model or the data cannot be had, or do not go together.
         OSError: if something cannot be read.
     """
-    config = replace(config, mixed_precision=_mixed_precision(config, run_dir))
+    config = replace(config, **_as_begun(config, run_dir, changed_data))
     if config.mixed_precision:
         keras.config.set_dtype_policy("mixed_bfloat16")
     # First: a mistyped name should not wait for a large folder to be decoded.
     model = build(config, run_dir) if config.strategy is None else _trained(config)
     if config.strategy is None and config.start_from is not None:
         files.initialize(model, config.start_from)
-    images = dataset(config)
+    images = dataset(config, run_dir)
     config = fitted(config, images)
     begun = run_dir is not None and (run_dir / "config.json").exists()  # It goes on as it was.
     check_captions(model.text_encoder, images, 1.0 if begun else config.max_unread_share)
@@ -100,8 +102,12 @@ def cached(encoder: CaptionEncoder) -> CachedTextEncoder:
     return CachedTextEncoder(encoder, cache_directory() / "embeddings")
 
 
-def dataset(config: RunConfig) -> CaptionedImages:
+def dataset(config: RunConfig, run_dir: Path | None = None) -> CaptionedImages:
     """The captioned images of a run, not yet encoded.
+
+    Args:
+        config: What describes the run.
+        run_dir: Its directory: what it holds out stays so, whatever has been added to its folder since.
 
     Raises:
         ValueError: if they cannot be read, or mirrored.
@@ -127,8 +133,9 @@ def dataset(config: RunConfig) -> CaptionedImages:
     kind, name = specs.split(config.data)
     if kind == TFDS:
         return data.from_tfds(name, label=config.label, **common)
-    captions = config.text_encoder != NONE
-    return data.from_folder(config.data, caption_column=config.caption_column, captions=captions, **common)
+    common |= {"captions": config.text_encoder != NONE, "caption_column": config.caption_column}
+    inventory = None if run_dir is None else Inventory.read(run_dir)
+    return data.from_folder(config.data, inventory=inventory, **common)
 
 
 def build(config: RunConfig, run_dir: Path | None = None) -> TextToImageGAN:
@@ -203,17 +210,19 @@ def fitted(config: RunConfig, images: CaptionedImages) -> RunConfig:
     return replace(config, augment=augment, batch_size=batch_size)
 
 
-def _mixed_precision(config: RunConfig, run_dir: Path | None) -> bool | None:
-    """What is asked for, or what the run was begun with; else whether this machine gains from bfloat16."""
-    if config.mixed_precision is not None:
-        return config.mixed_precision
+def _as_begun(config: RunConfig, run_dir: Path | None, changed_data: bool) -> dict[str, Any]:
+    """What is left open and was decided when the run was begun, by its machine or its data; else by this machine."""
+    decided = ("mixed_precision", "augment", "batch_size") if changed_data else ("mixed_precision",)
+    names = [name for name in decided if getattr(config, name) is None]
     if run_dir is not None and (run_dir / "config.json").exists():
         try:
-            return RunConfig.read(run_dir).mixed_precision
+            begun = RunConfig.read(run_dir)
         except ValueError:
-            return None  # No run: which is said where one would be written.
+            return {}  # No run: which is said where one would be written.
+        return {name: getattr(begun, name) for name in names}
     # A trained model has its own.
-    return True if config.strategy is None and has_bfloat16() else None
+    gains = config.strategy is None and config.mixed_precision is None and has_bfloat16()
+    return {"mixed_precision": True} if gains else {}
 
 
 def _variety(config: RunConfig, model: TextToImageGAN, split: Split) -> Variety | None:

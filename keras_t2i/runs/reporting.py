@@ -51,6 +51,7 @@ def write_run_report(
         config=asdict(config),
         log=_log(run_dir / "log.csv"),
         metrics=described(numbers),
+        measured_on=numbers["measured_on"],
         resources=described(costs),
         grids=_grids(run_dir / "grids"),
         best_worst=_best_worst(gan, evaluation, instruments.text_image, seed),

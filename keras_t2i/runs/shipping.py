@@ -75,7 +75,7 @@ def _captions(model: Path, file: Path | None) -> list[str] | None:
     from keras_t2i.runs.prepare import dataset
 
     try:
-        captions = dataset(RunConfig.read(model)).train_split.captions
+        captions = dataset(RunConfig.read(model), model).train_split.captions
     except (ValueError, OSError):
         return None  # A preset without its data.
     return list(dict.fromkeys(captions))

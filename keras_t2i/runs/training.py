@@ -24,6 +24,7 @@ def train(
     epochs: int | None = None,
     steps: int | None = None,
     tensorboard: bool = False,
+    changed_data: bool = False,
     verbose: int | str = "auto",
 ) -> dict[str, Any]:
     """Trains a model, or goes on training it, with embeddings computed once: see `keras_t2i.training.train`.
@@ -43,7 +44,7 @@ def train(
     from keras_t2i.transfer import strategies
 
     training.make_deterministic()
-    prepared = prepare(config, run_dir)
+    prepared = prepare(config, run_dir, changed_data)
     if prepared.plan is not None:
         print(prepared.plan.summary(), file=sys.stderr, flush=True)
     state = training.train(
@@ -54,6 +55,7 @@ def train(
         minutes=minutes,
         steps=steps,
         config=_kept(prepared.config, run_dir),
+        changed_data=changed_data,
         tensorboard=tensorboard,
         verbose=verbose,
     )
@@ -91,6 +93,7 @@ def finetune(
     epochs: int | None = None,
     steps: int | None = None,
     tensorboard: bool = False,
+    changed_data: bool = False,
     verbose: int | str = "auto",
     **options: Any,
 ) -> dict[str, Any]:
@@ -105,6 +108,7 @@ def finetune(
         epochs: Epochs to train, likewise.
         steps: Steps to train, likewise.
         tensorboard: As for `train`.
+        changed_data: As for `train`.
         verbose: As for `train`.
         **options: Further fields of `RunConfig`.
 
@@ -118,4 +122,5 @@ def finetune(
     from keras_t2i.runs.prepare import finetuning
 
     config = finetuning(start_from, data, strategy, **options)
-    return train(config, run_dir, minutes=minutes, epochs=epochs, steps=steps, tensorboard=tensorboard, verbose=verbose)
+    limits: dict[str, Any] = {"minutes": minutes, "epochs": epochs, "steps": steps}
+    return train(config, run_dir, **limits, tensorboard=tensorboard, changed_data=changed_data, verbose=verbose)

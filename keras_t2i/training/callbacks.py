@@ -192,6 +192,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
                 self._saved.seconds = self.state.seconds
 
     def _save(self) -> None:
+        if keras.ops.convert_to_numpy(self.model.guard.stopped.value):  # JAX fails some steps later.
+            return
         self.checkpoints.save(self.model, self.state)
         self._saved = TrainingState(self.state.step, self.state.epoch, self.state.seconds)
 

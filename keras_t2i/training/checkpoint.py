@@ -186,7 +186,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
         manifest = json.loads((path / _MANIFEST).read_bytes())
         signature = manifest.pop("manifest_sha256", None)
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise _DamagedError(f"{_MANIFEST} is not readable") from error
     if signature != hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest():
         raise _DamagedError(f"the SHA-256 of {_MANIFEST} differs")

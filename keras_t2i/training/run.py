@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 from filelock import FileLock, Timeout
 
-from keras_t2i.core.files import write_file
 from keras_t2i.models import TextToImage
 from keras_t2i.training.callbacks import (
     EpochLog,
@@ -29,7 +27,8 @@ from keras_t2i.training.callbacks import (
 )
 from keras_t2i.training.checkpoint import Checkpoints, TrainingState
 from keras_t2i.training.image_grid import ImageGrid
-from keras_t2i.training.progress_bar import BudgetProgressBar
+from keras_t2i.training.progress_bar import RunProgressBar
+from keras_t2i.training.same_run import check_same_run
 
 __all__ = ["DivergedError", "make_deterministic", "train"]
 
@@ -52,6 +51,7 @@ def train(
     minutes: float | None = None,
     steps: int | None = None,
     config: dict[str, Any] | None = None,
+    changed_data: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint_minutes: float = 1.0,
     checkpoint_steps: int | None = None,
@@ -60,13 +60,13 @@ def train(
 ) -> TrainingState:
     """Trains a model with `fit`, or goes on training it, in a run directory.
 
-    The directory holds `config.json`, `log.csv` (one line an epoch), `grids/epoch-0001.png` and so on (held-out
-    captions beside what the model makes of them), `checkpoints/` and `preset/`, the model as it is after the last
-    epoch. Without `epochs`, small sets are validated and drawn once in a hundred steps, not after each of their short
-    epochs. A run killed at any moment and started again with the same arguments ends with the weights that the
-    uninterrupted run would have had, to the last bit, on the same machine with as many threads, provided that
-    `make_deterministic` was called at the start of each process where training runs on a GPU. The state of
-    `callbacks` of yours is not kept.
+    The directory holds `config.json`, `data.json` (what is trained on, and what is held out), `log.csv` (one line an
+    epoch), `grids/epoch-0001.png` and so on (held-out captions beside what the model makes of them), `checkpoints/` and
+    `preset/`, the model as it is after the last epoch. Without `epochs`, small sets are validated and drawn once in a
+    hundred steps, not after each of their short epochs. A run killed at any moment and started again with the same
+    arguments ends with the weights that the uninterrupted run would have had, to the last bit, on the same machine with
+    as many threads, provided that `make_deterministic` was called at the start of each process where training runs on a
+    GPU. The state of `callbacks` of yours is not kept.
 
     Ctrl-C and SIGTERM end it after the batch at hand, with a checkpoint.
 
@@ -78,6 +78,9 @@ def train(
         minutes: Wall-clock minutes to train for in total, instead of `epochs` or as a second limit.
         steps: Steps to train for in total, likewise.
         config: What describes the run, as JSON: starting again with another one is refused. Leave the limits out.
+        changed_data: Whether to go on where images have been added to the data since, or taken away, or have other
+            captions. An epoch then has as many steps as it had. What the run held out has to be held out still, and
+            nothing else that it knows: `Inventory.read(run_dir)` tells `from_folder` so.
         callbacks: Further callbacks for `fit`; those with an attribute `state` get the run's counters in it.
         checkpoint_minutes: Time between checkpoints.
         checkpoint_steps: Steps between checkpoints, instead of `checkpoint_minutes`.
@@ -89,7 +92,7 @@ def train(
 
     Raises:
         ValueError: without a limit; if the directory is in use by another run or belongs to one of another
-            configuration; if its checkpoints do not fit the model.
+            configuration or on other data; if its checkpoints do not fit the model.
         DivergedError: if a loss or a gradient is not finite.
         ImportError: with `tensorboard`, if TensorBoard is not installed.
         OSError: if the directory, or the last checkpoint, cannot be written.
@@ -101,27 +104,31 @@ def train(
         # An epoch is a whole number of calls of the compiled function.
         at_once = gan.steps_per_execution
         epoch_steps = max(1, dataset.steps_per_epoch // at_once) * at_once
-        _check_config(run_dir / "config.json", {**(config or {}), "steps_per_epoch": epoch_steps})
+        epoch_steps, changes, inventory = check_same_run(run_dir, config or {}, dataset, epoch_steps, changed_data)
         checkpoints = Checkpoints(run_dir / "checkpoints")
         state = checkpoints.restore(gan)
         if state is None:
             state = TrainingState()
             # So that a run killed before its first checkpoint begins again from the same initial weights.
             checkpoints.save(gan, state)
+        inventory.write(run_dir)
         limits = _limits(minutes, steps, state)
         if any(limit.used for limit in limits) or (epochs is not None and state.step >= epochs * epoch_steps):
             _say(f"{run_dir} is finished: {_progress(state)}. Raise the limit to go on.")
             return state
         if state.step:
-            _say(f"Continuing {run_dir}: {_progress(state)}.")
-        counts_epochs = epochs is not None
-        report_every = 1 if counts_epochs else -(-_REPORT_STEPS // epoch_steps)
+            _say(f"Continuing {run_dir}: {_progress(state)}.{f' Its data have changed: {changes}.' if changes else ''}")
+        if dataset.validation_split is None:
+            _say("Nothing is held out: pictures and numbers are of training captions.")
+        report_every = -(-_REPORT_STEPS // epoch_steps) if epochs is None else 1
+        bar = RunProgressBar(state, verbose, epochs, minutes, steps)
         if epochs is None:
             epochs = _ENDLESS if steps is None else -(-steps // epoch_steps)
         for callback in (each for each in callbacks if hasattr(each, "state")):
             callback.state = state
         # Checkpoints come last: what is on the disk is then never older than the checkpoint.
         everything = [
+            bar,
             Progress(state, epoch_steps),
             stop,
             *limits,
@@ -129,11 +136,8 @@ def train(
             *_reports(run_dir, dataset, state, report_every, tensorboard),
             SaveCheckpoints(checkpoints, state, epoch_steps, checkpoint_minutes, checkpoint_steps),
         ]
-        if not counts_epochs:
-            everything.insert(0, BudgetProgressBar(state, verbose, minutes, steps))
-            verbose = 0
         try:
-            _fit(gan, dataset, state, epoch_steps, epochs, everything, validation_freq=report_every, verbose=verbose)
+            _fit(gan, dataset, state, epoch_steps, epochs, everything, validation_freq=report_every)
         except gan.stops_with as error:
             if not keras.ops.convert_to_numpy(gan.guard.stopped.value):
                 raise
@@ -182,7 +186,8 @@ def _fit(
     **options: Any,
 ) -> None:
     """Keras' `fit` from where the run is: first to the end of an epoch that was begun, then epoch by epoch."""
-    options = {**options, "validation_data": dataset.validation, "shuffle": False}
+    options = {**options, "validation_data": dataset.validation, "shuffle": False, "verbose": 0}
+    gan.stop_training = False  # What it was stopped by is over.
     begun = state.step % epoch_steps
     if begun:
         first_epoch = state.step // epoch_steps
@@ -241,31 +246,6 @@ def _locked(run_dir: Path) -> Iterator[None]:
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
-
-
-def _check_config(path: Path, config: dict[str, Any]) -> None:
-    """Writes the configuration of a new run; raises `ValueError` where it is not that of the run which is there."""
-    try:
-        text = json.dumps(config, indent=2, sort_keys=True)
-    except TypeError as error:
-        raise ValueError(f"`config` must be made of what JSON can hold: {error}.") from error
-    config = json.loads(text)
-    if not path.exists():
-        write_file(path, text + "\n")
-        return
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not readable as JSON ({error}); choose another directory.") from error
-    differing = [
-        f"{name} ({json.dumps(saved.get(name))} there, {json.dumps(config.get(name))} now)"
-        for name in sorted(saved.keys() | config.keys())
-        if saved.get(name) != config.get(name)
-    ]
-    if differing:
-        raise ValueError(
-            f"{path.parent} holds a run with other settings: {', '.join(differing)}; choose another directory."
-        )
 
 
 def _restored_metrics(gan: TextToImage) -> keras.callbacks.Callback:

@@ -230,6 +230,44 @@ def test_other_backends_are_refused_in_one_line() -> None:
     assert "Keras runs on 'torch' here, and keras_t2i on TensorFlow and JAX" in result.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        (
+            "KERAS_BACKEND",
+            "torch",
+            "Keras runs on 'torch' here, and keras_t2i on TensorFlow and JAX: set KERAS_BACKEND=",
+        ),
+        (
+            "TF_USE_LEGACY_KERAS",
+            "1",
+            "TF_USE_LEGACY_KERAS=1 has TensorFlow use Keras 2, and keras_t2i needs Keras 3: unset",
+        ),
+    ],
+)
+def test_what_nothing_runs_on_is_refused_before_anything_is_imported(
+    name: str, value: str, line: str, tmp_path: Path
+) -> None:
+    """On the command line and in Python, also where torch is not installed."""
+    command = f"""
+import sys
+from keras_t2i.cli import main
+try:
+    main(["train", "shapes", "-o", {str(tmp_path / "run")!r}])
+except SystemExit as exit:
+    print(exit.code, sorted({{"tensorflow", "keras", "torch"}} & set(sys.modules)))
+import keras_t2i
+keras_t2i.TextToImageGAN
+"""
+    environment = {**os.environ, name: value, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert done.stdout == "2 []\n"
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith(f"Error: {line}")
+    assert lines[-1].startswith(f"ImportError: {line}")
+    assert not (tmp_path / "run").exists()
+
+
 def test_packed_images_are_those_of_the_folder_and_come_in_one_order(elsewhere: Any) -> None:
     packed = PackedImages.read(elsewhere[0] / "packed")
     assert packed.image_size == 32

@@ -127,9 +127,12 @@ def test_the_average_follows_its_recursion_batch_statistics_included():
 # -- safety ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("run_eagerly", [False, True])
-def test_a_loss_that_is_not_finite_stops_before_any_weight_changes(run_eagerly):
-    gan = tiny_gan("dcgan", run_eagerly=run_eagerly)
+@pytest.mark.parametrize("how", ["graph", "eager", "xla"])
+def test_a_loss_that_is_not_finite_stops_before_any_weight_changes(how):
+    gan = tiny_gan("dcgan" if how != "xla" else "mlp", run_eagerly=how == "eager")
+    if how == "xla":  # It would drop the stop, so Keras is told that the model cannot be compiled.
+        with pytest.warns(UserWarning, match="Proceeding with `jit_compile=False`"):
+            gan.jit_compile = True
     good, bad = make_batch(seed=0), make_batch(seed=1)
     bad["images"][2, 5, 5] = np.nan
     state = [gan.generator, gan.discriminator, gan.ema_generator, gan.generator_optimizer, gan.discriminator_optimizer]
@@ -138,7 +141,7 @@ def test_a_loss_that_is_not_finite_stops_before_any_weight_changes(run_eagerly):
     with pytest.raises(tf.errors.InvalidArgumentError, match="not finite; no weight was changed"):
         _fit(gan, bad)
     after = [value for part in state for value in copies(_state_of(part)).values()]
-    assert len(before) > 50
+    assert len(before) > 40
     assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
     assert all(np.isfinite(values).all() for values in _fit(gan, good).values())
 

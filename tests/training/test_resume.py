@@ -141,6 +141,15 @@ def test_training_by_the_clock_names_the_minute_and_not_a_number_of_epochs(tmp_p
     assert "000000" not in printed
 
 
+@pytest.mark.parametrize("limit", [{"epochs": 2}, {"minutes": 5}, {"steps": 20}])
+def test_the_last_line_of_a_run_that_was_stopped_tells_the_steps_that_were_done(tmp_path, capsys, limit):
+    train(make_gan("mlp", penalty=None), ShortEpochs(), tmp_path, **limit, callbacks=[StopAfter(3)], verbose=2)
+    printed = capsys.readouterr().out
+    assert f"3/{STEPS_PER_EPOCH} - " in printed
+    assert f"{STEPS_PER_EPOCH}/{STEPS_PER_EPOCH}" not in printed
+    assert ("Epoch 1/2" in printed) == ("epochs" in limit)
+
+
 def test_time_budget_is_kept_over_processes(tmp_path, capsys):
     gan = make_gan("mlp", penalty=None)
     state = train(gan, ShortEpochs(), tmp_path, minutes=0.02, verbose=0)

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from keras_t2i.core.machine import processor
-from keras_t2i.metrics.glossary import COSTS, on_real, terms
+from keras_t2i.metrics.glossary import COSTS, TRAINING_CAPTIONS, on_real, terms
 from keras_t2i.runs.compare.config import ComparisonConfig
 from keras_t2i.runs.compare.methods import method
 
@@ -71,6 +71,7 @@ def summarize(config: ComparisonConfig, results: Mapping[tuple[str, int], Mappin
         "budget": {"minutes": config.minutes} if config.minutes is not None else {"images": config.images},
         "seeds": list(range(config.num_seeds)),
         "machine": _machine(),
+        "measured_on": first.get("metrics", {}).get("measured_on", "held-out captions"),
         "metrics": metrics,
         "resources": resources,
         "methods": methods,
@@ -198,6 +199,7 @@ def _states(runs: list[dict[str, Any]]) -> str:
 def _notes(config: ComparisonConfig, first: Mapping[str, Any]) -> list[str]:
     notes = []
     numbers = first.get("metrics", {})
+    real = "real training images" if numbers.get("measured_on") == TRAINING_CAPTIONS else "real held-out images"
     budget = f"{config.minutes:g} minutes" if config.minutes is not None else f"{config.images:,} images"
     notes.append(
         f"{budget} of training each, pictures and validation included; {_seeds(config)}, one run after the other, each "
@@ -206,19 +208,17 @@ def _notes(config: ComparisonConfig, first: Mapping[str, Any]) -> list[str]:
     if "features" in numbers:
         notes.append(
             f"Distances are in features of {numbers['features']}, between {numbers['num_images']} generated and "
-            f"{numbers['num_real']} real held-out images."
+            f"{numbers['num_real']} {real}."
         )
     if "judge" in numbers:
         notes.append(
-            f"R-precision is judged by {numbers['judge']}, which finds the right caption of real held-out images in "
+            f"R-precision is judged by {numbers['judge']}, which finds the right caption of {real} in "
             f"{numbers['r_precision_on_real']:.1%} of cases; chance is {numbers['r_precision_chance']:.1%}."
         )
     if "judge_on_real" in numbers:
-        notes.append(
-            f"The classifier of attributes is right on {numbers['judge_on_real']:.1%} of real held-out images."
-        )
+        notes.append(f"The classifier of attributes is right on {numbers['judge_on_real']:.1%} of {real}.")
     if "color_accuracy_on_real" in numbers:
-        notes.append(f"Color obeyed is {numbers['color_accuracy_on_real']:.1%} on real held-out images.")
+        notes.append(f"Color obeyed is {numbers['color_accuracy_on_real']:.1%} on {real}.")
     if config.source is not None:
         source = os.path.basename(config.source)
         notes.append(f"Methods that start from a trained model start from {source}, whose training is not counted.")

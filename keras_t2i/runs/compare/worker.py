@@ -98,7 +98,7 @@ def _measure(job: Job, config: RunConfig, gan: Any, dataset: Any, state: Any, ch
         "images_seen": state.step * dataset.batch_size,
         "minutes": state.seconds / 60,
         "num_train": dataset.train_split.num_images,
-        "num_held_out": split.num_images,
+        "num_held_out": 0 if dataset.validation_split is None else split.num_images,
         "metrics": evaluation.numbers,
         "warnings": metrics.warnings_for(evaluation.numbers),
         "curve": curve,
