@@ -149,16 +149,21 @@ def check_classes(config: Any, allowed: tuple[str, ...]) -> None:
         check_classes(value, allowed)
 
 
-def check_weights(path: Path) -> Stored:
-    """Looks through a file of weights, HDF5 (`.h5`) or safetensors: whole arrays of finite numbers and nothing else.
+def check_weights(path: Path, kind: str | None = None) -> Stored:
+    """Looks through a file of weights: whole arrays of finite numbers and nothing else.
 
     Sizes are compared with the file's before any array is read, and arrays are read in pieces.
+
+    Args:
+        path: The file.
+        kind: `"hdf5"` or `"safetensors"`; by default what its name ends with says which.
 
     Raises:
         ValueError: if it holds anything else, or declares more than it stores; in one line that names it.
     """
     try:
-        return _safetensors(path) if path.suffix == ".safetensors" else _hdf5(path)
+        is_hdf5 = path.suffix != ".safetensors" if kind is None else kind == "hdf5"
+        return _hdf5(path) if is_hdf5 else _safetensors(path)
     except _RefusedError as error:
         raise ValueError(f"{path.name} {error}.") from error
     except ValueError as error:
