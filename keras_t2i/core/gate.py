@@ -19,13 +19,23 @@ from typing import Any, NamedTuple, NoReturn
 
 from keras_t2i.core.errors import reason
 
-__all__ = ["Stored", "check_classes", "check_finite", "check_weights", "file_size", "read_arrays", "read_json"]
+__all__ = [
+    "Stored",
+    "check_classes",
+    "check_finite",
+    "check_lengths",
+    "check_weights",
+    "file_size",
+    "read_arrays",
+    "read_json",
+]
 
 _MOST_JSON_BYTES = 24 << 20
 _MOST_JSON_VALUES = 1 << 20
 _MOST_JSON_DEPTH = 64
 _MOST_HEADER_BYTES = 8 << 20
 _MOST_OBJECTS = 100_000
+_SPARE_LENGTH = 1 << 16
 _PIECE = 1 << 22
 """Numbers that are looked at together."""
 
@@ -114,16 +124,11 @@ def _finite(text: str) -> float:
 
 def _check_depth(value: Any) -> None:
     level, depth = [value], 0
-    while level:
+    while level := [each for each in level if isinstance(each, dict | list)]:
         depth += 1
         if depth > _MOST_JSON_DEPTH:
             raise _RefusedError(f"has more than {_MOST_JSON_DEPTH} levels")
-        level = [
-            item
-            for each in level
-            if isinstance(each, dict | list)
-            for item in (each.values() if isinstance(each, dict) else each)
-        ]
+        level = [item for each in level for item in (each.values() if isinstance(each, dict) else each)]
 
 
 def check_classes(config: Any, allowed: tuple[str, ...]) -> None:
@@ -147,6 +152,23 @@ def check_classes(config: Any, allowed: tuple[str, ...]) -> None:
                 raise ValueError(f"the class {config['class_name']!r} in it is not one that a preset may hold.")
     for value in values:
         check_classes(value, allowed)
+
+
+def check_lengths(config: Any, stored: Stored) -> None:
+    """Refuses numbers in a configuration that no length can be: each costs a weight, of two bytes at least.
+
+    Raises:
+        ValueError: if there is one.
+    """
+    most = stored.bytes // 2 + _SPARE_LENGTH
+    if isinstance(config, int) and abs(config) > most:
+        raise ValueError(
+            f"it asks for {str(config)[:20]} of something, and only {stored.bytes} bytes are stored for it."
+        )
+    if isinstance(config, dict):
+        config = [value for key, value in config.items() if key != "seed"]
+    for value in config if isinstance(config, list) else ():
+        check_lengths(value, stored)
 
 
 def check_weights(path: Path, kind: str | None = None) -> Stored:
@@ -276,12 +298,14 @@ def read_arrays(content: Path | bytes, times: int = 1) -> dict[str, Any]:
     """
     import numpy as np
 
-    source = io.BytesIO(content) if isinstance(content, bytes) else content
+    def opened() -> Any:
+        return io.BytesIO(content) if isinstance(content, bytes) else content
+
     try:
-        with zipfile.ZipFile(source) as archive:
+        with zipfile.ZipFile(opened()) as archive:
             for member in archive.infolist():
                 _check_member(archive, member, times)
-        with np.load(source, allow_pickle=False) as file:
+        with np.load(opened(), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
         raise ValueError(f"it is no archive of arrays ({reason(error)})") from error

@@ -44,7 +44,7 @@ def built_within(stored: Stored) -> Iterator[None]:
         new, add_weight, call = layer.__new__, layer.add_weight, layer.__call__
         layer.__new__ = staticmethod(count.before(count.layer, new))
         layer.add_weight = count.before(count.weight, add_weight)
-        layer.__call__ = count.after(count.output, call)
+        layer.__call__ = count.before(count.output, call)
         try:
             yield
         finally:
@@ -68,15 +68,6 @@ class _Count:
 
         return method_counted
 
-    def after(self, counted: Callable[[Any], None], method: Callable[..., Any]) -> Callable[..., Any]:
-        def method_counted(self_: Any, *args: Any, **kwargs: Any) -> Any:
-            made = method(self_, *args, **kwargs)
-            if threading.get_ident() == self.thread:
-                counted(made)
-            return made
-
-        return method_counted
-
     def layer(self, cls: Any, *args: Any, **kwargs: Any) -> None:
         most = _SPARE_LAYERS + _LAYERS_AN_ARRAY * self.stored.arrays
         self.layers += 1
@@ -94,10 +85,17 @@ class _Count:
                 f"it asks for weights of more than {_TIMES} times the {self.stored.bytes} bytes that are stored for it."
             )
 
-    def output(self, made: Any) -> None:
-        for tensor in keras.tree.flatten(made):
-            if hasattr(tensor, "shape") and _bytes_of(tensor.shape, tensor.dtype) > _LARGEST_MAP:
-                raise ValueError(f"it makes {tuple(tensor.shape)} of one input, which is more than 1 GiB.")
+    def output(self, layer: Any, *args: Any, **kwargs: Any) -> None:
+        """Looks at what a layer would make, where it can tell: a network is built by drawing one image."""
+        knows = type(layer).compute_output_shape is not keras.layers.Layer.compute_output_shape
+        if not knows or isinstance(layer, keras.Model) or not args or not hasattr(args[0], "shape"):
+            return
+        try:
+            shape = layer.compute_output_shape(tuple(args[0].shape))
+        except (TypeError, NotImplementedError):  # Some want more shapes than that.
+            return
+        if isinstance(shape, tuple) and _bytes_of(shape, "float32") > _LARGEST_MAP:
+            raise ValueError(f"it makes {shape} of one input, which is more than 1 GiB.")
 
 
 def _bytes_of(shape: Any, dtype: Any) -> int:

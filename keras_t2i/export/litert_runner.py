@@ -45,7 +45,7 @@ class LiteRTBundle:
         try:
             self.description = read_json(self.directory / BUNDLE)
             self._checksums = dict(self.description["sha256"])
-            self.latent_dim = int(self.description["generator"]["inputs"]["latents"]["shape"][-1])
+            self._latent_dim = int(self.description["generator"]["inputs"]["latents"]["shape"][-1])
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ValueError(
                 f"{str(directory)!r} is no LiteRT bundle: it needs a {BUNDLE} such as `keras-t2i export --to litert` "
@@ -55,6 +55,11 @@ class LiteRTBundle:
             file = self.directory / Path(name).name
             if not file.is_file() or sha256(file) != expected:
                 raise ValueError(f"{str(file)!r} is not what {BUNDLE} says: it is missing or damaged. Export it again.")
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of the noise vector, Z, which the generator has been asked for as well."""
+        return self._latent_dim if self._generator else 0
 
     @property
     def fingerprint(self) -> str:

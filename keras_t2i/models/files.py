@@ -15,7 +15,7 @@ import keras
 
 import keras_t2i
 from keras_t2i.core.errors import reason
-from keras_t2i.core.gate import check_classes
+from keras_t2i.core.gate import check_classes, check_lengths
 from keras_t2i.core.limits import built_within
 from keras_t2i.networks.base import Network
 from keras_t2i.presets import names, store
@@ -190,6 +190,7 @@ def _build(cls: type[Model], directory: Path) -> Model:
         from keras_t2i.text.preset_gate import check_directory
 
         check_directory(encoder)
+    check_lengths({name: config.get(name) for name in (*cls.part_classes, "embedding_dim", _DENOISER)}, stored)
     with built_within(stored):
         gan = from_config(cls, config)
     read_encoder(gan, directory)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keras_t2i.core.gate import Stored, check_classes, file_size, read_json
+from keras_t2i.core.gate import Stored, check_classes, check_lengths, file_size, read_json
 from keras_t2i.core.keras_internals import safe_mode
 from keras_t2i.core.limits import built_within
 
@@ -17,6 +17,7 @@ __all__ = ["check_directory", "opened"]
 _CLASSES = ("keras_hub>", "keras_nlp>")
 _PATHS = ("vocabulary", "merges", "proto")
 """Settings of tokenizers which they would take for the path of a file, anywhere on this machine."""
+_SIZED = ("config.json", "task.json")
 _MOST_WORDS_BYTES = 64 << 20
 _FETCHED = ("*.json", "*.txt", "*.model", "*.weights.h5", "*.safetensors", "assets/*")
 
@@ -51,14 +52,17 @@ def check_directory(directory: Path) -> Stored:
     """
     import keras_nlp  # noqa: F401  # Registers the classes that a preset may name.
 
-    for path in sorted(directory.glob("*.json")):
-        config = read_json(path)
+    configs = {path.name: read_json(path) for path in sorted(directory.glob("*.json"))}
+    for name, config in configs.items():
         check_classes(config, allowed=_CLASSES)
-        _check_files(config, path.name)
+        _check_files(config, name)
     for path in [*directory.glob("*.txt"), *directory.glob("*.model"), *directory.glob("assets/**/*")]:
         if not path.is_dir() and file_size(path) > _MOST_WORDS_BYTES:
             raise ValueError(f"{path.name} has more than {_MOST_WORDS_BYTES >> 20} MiB.")
-    return Stored.of(sorted([*directory.glob("*.weights.h5"), *directory.glob("*.safetensors")]))
+    stored = Stored.of(sorted([*directory.glob("*.weights.h5"), *directory.glob("*.safetensors")]))
+    for name in _SIZED:
+        check_lengths(configs.get(name), stored)
+    return stored
 
 
 def _check_files(config: Any, name: str) -> None:
