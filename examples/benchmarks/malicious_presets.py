@@ -5,7 +5,7 @@
 Every attack is built as real files with right checksums, checked to be really there, and loaded in a process of its
 own, whose seconds (after imports) and memory (over what a good one takes) are measured. It should be refused with a
 `ValueError` of one line within 2 seconds and 300 MiB, and run nothing. All of them take a few minutes, on Linux.
-`--only WORD` loads those that have the word in their kind or name. What to expect: `examples/results/strangers.md`.
+`--only WORD,WORD` loads those with such a word in their kind or name. What to expect: `examples/results/strangers.md`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class Attack:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", "-o", type=Path, required=True, help="directory to write to")
-    parser.add_argument("--only", default="", help="attacks with this in their kind or name")
+    parser.add_argument(
+        "--only", default="", help="attacks with one of these words, set apart by commas, in their kind or name"
+    )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -70,7 +72,7 @@ def main() -> None:
 def run(output: Path, only: str = "") -> list[dict[str, Any]]:
     """Makes and loads the attacks; a dictionary of what came of each."""
     good = make_good(output / "good")
-    chosen = [each for each in attacks(output) if only in f"{each.kind} {each.name}"]
+    chosen = [each for each in attacks(output) if any(word in f"{each.kind} {each.name}" for word in only.split(","))]
     loader = Loader()
     usual = {what: loader(what, good[what]) for what in sorted({each.what for each in chosen})}
     for what, result in usual.items():

@@ -30,10 +30,10 @@ def check(found: list[dict[str, Any]]) -> None:
 
 
 def test_a_part_of_the_attacks_is_refused(tmp_path: Path) -> None:
-    found = results(tmp_path, "--only", "unsafe setting")
-    assert len(found) == 1
+    found = results(tmp_path, "--only", "unsafe setting,NaN in,rank 10^9,a bundle,checkpoint that,five dimensions")
+    assert len(found) == 13
+    assert {each["layers"] for each in found} == {0}
     check(found)
-    assert found[0]["layers"] == 0
 
 
 @pytest.mark.slow
