@@ -185,3 +185,68 @@ def test_data_with_arrays_compares_as_a_whole_or_not_at_all(file: Path) -> None:
             fields = [ast.unparse(each.annotation) for each in node.body if isinstance(each, ast.AnnAssign)]
             if made and any("ndarray" in field for field in fields):
                 assert "eq=False" in made[0], node.name
+
+
+OPENERS = {
+    "h5py.File": {"core.gate", "presets.half"},
+    "zipfile.ZipFile": {"core.gate"},
+    "safe_open": {"core.gate", "transfer.tensor_file"},
+    "load_weights": {"models.files"},
+    "deserialize_keras_object": {"text.tokens", "networks.upscaled", "models.manners"},
+    "keras_nlp.models.TextEmbedder.from_preset": {"text.encoder"},
+    "keras_nlp.models.Backbone.from_preset": {"text.encoder"},
+    "keras_nlp.models.TextClassifierPreprocessor.from_preset": {"text.encoder"},
+    "keras_nlp.models.CLIPBackbone.from_preset": {"metrics.clip"},
+    "keras_nlp.models.CLIPPreprocessor.from_preset": {"metrics.clip"},
+    "tf.saved_model.load": {"serve.model", "metrics.resources"},
+    "load_checkpoint": {"serve.model"},
+    "Interpreter": {"export.litert_runner", "metrics.resources"},
+}
+"""What opens files or builds what they say, and where. All of it goes through `core.gate` and `core.limits`, but for
+what was written a moment ago (`half`, `resources`), what Keras' own `load_model` has opened (`manners`), and
+SavedModels, which are programs. A preset's second stage (`upscaled`) is looked through before it is built."""
+NEVER = {"pickle", "cPickle", "dill", "marshal", "shelve", "joblib", "yaml", "tarfile"}
+_DANGEROUS = {"eval", "exec", "load_model", "read_pickle", "enable_unsafe_deserialization", "unpack_archive"}
+
+
+def calls(file: Path) -> list[tuple[str, ast.Call]]:
+    found = [each for each in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(each, ast.Call)]
+    return [(ast.unparse(each.func), each) for each in found]
+
+
+@named
+def test_files_of_strangers_are_opened_at_the_gate(file: Path) -> None:
+    here = module_of(file).removeprefix("keras_t2i.")
+    assert not {name.split(".")[0] for name in imports(file)} & NEVER
+    for name, call in calls(file):
+        assert name.split(".")[-1] not in _DANGEROUS or name.startswith("re."), f"{here} calls {name}"
+        foreign = name.startswith(("keras_nlp.", "keras_hub.")) and name.endswith(".from_preset")
+        for opener, modules in OPENERS.items():
+            assert not (name == opener or name.endswith(f".{opener}")) or here in modules, f"{here} calls {name}"
+        assert not foreign or name in OPENERS, f"{here} calls {name}"
+        if name in ("np.load", "numpy.load"):
+            told = {each.arg: ast.unparse(each.value) for each in call.keywords}
+            assert told.get("allow_pickle") == "False", f"{here} loads arrays that may be pickles"
+
+
+def test_every_opener_is_one_that_is_used() -> None:
+    used = {name for file in FILES for name, _ in calls(file)}
+    for opener in OPENERS:
+        assert any(name == opener or name.endswith(f".{opener}") for name in used), opener
+
+
+def test_what_keras_nlp_opens_was_looked_through() -> None:
+    """Its `from_preset`, and what builds a preprocessor, stand in a block that the gate opens."""
+    for module in ("text.encoder", "text.tokens", "metrics.clip"):
+        tree = ast.parse(MODULES[f"keras_t2i.{module}"].read_text(encoding="utf-8"))
+        blocks = [each for each in ast.walk(tree) if isinstance(each, ast.With)]
+        gated = [each for each in blocks if any(ast.unparse(item).startswith("opened(") for item in each.items)]
+        within = {id(call) for block in gated for call in ast.walk(block)}
+        loads = [
+            each
+            for each in ast.walk(tree)
+            if isinstance(each, ast.Call)
+            and (ast.unparse(each.func).startswith("keras_nlp.models.") or "deserialize" in ast.unparse(each.func))
+        ]
+        assert loads
+        assert all(id(each) in within for each in loads), module

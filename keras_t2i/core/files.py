@@ -41,6 +41,9 @@ CHECKSUMS = "SHA256SUMS"
 _PART, _NEW, _OLD = ".part", "new", "old"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux.
+_MOST_LISTED = 1 << 20
+_MOST_FILES, _MOST_FOLDERS = 1000, 16
+_LARGE = 64 << 20
 
 
 @contextlib.contextmanager
@@ -170,10 +173,11 @@ def verify(directory: Path) -> None:
         ValueError: if not; the message names the first file that differs.
     """
     try:
-        listed = (directory / CHECKSUMS).read_bytes()
+        with open(directory / CHECKSUMS, "rb") as file:
+            listed = file.read(_MOST_LISTED + 1)
     except OSError as error:
         raise ValueError(f"{directory} has no readable {CHECKSUMS}: it is not a complete preset.") from error
-    found = _listing(directory).encode()
+    found = _listing(directory).encode("utf-8", "surrogateescape")
     # The two texts are compared whole, so that a change in the list is noticed as well as one in a file.
     if listed != found:
         different = sorted(set(listed.split(b"\n")) ^ set(found.split(b"\n")), key=lambda line: line[66:])
@@ -308,14 +312,25 @@ def _sync(path: Path) -> None:
 
 
 def _listing(directory: Path) -> str:
-    lines = []
+    found = []
     for folder, names, files in os.walk(directory):
         for name in names + files:
             path = Path(folder, name)
-            relative = path.relative_to(directory).as_posix()
+            relative = path.relative_to(directory)
             # A link or a pipe would be read from outside the directory.
             if path.is_symlink() or not (path.is_dir() or path.is_file()):
-                raise ValueError(f"{directory} is not a preset: {relative!r} is not a regular file.")
-            if path.is_file() and relative != CHECKSUMS:
-                lines.append(f"{sha256(path)}  {relative}\n")
-    return "".join(sorted(lines, key=lambda line: line[66:]))
+                raise ValueError(f"{directory} is not a preset: {relative.as_posix()!r} is not a regular file.")
+            found.append(relative)
+            if len(found) > _MOST_FILES or len(relative.parts) > _MOST_FOLDERS:
+                raise ValueError(f"{directory} is not a preset: it has more files and folders than any.")
+    kept = sorted(path.as_posix() for path in found if (directory / path).is_file())
+    for name in kept:
+        if _is_hollow(directory / name):
+            raise ValueError(f"{directory} is not a preset: {name!r} is mostly a hole.")
+    return "".join(f"{sha256(directory / name)}  {name}\n" for name in kept if name != CHECKSUMS)
+
+
+def _is_hollow(path: Path) -> bool:
+    """Whether a large file is one that was never written: weights have no such holes, and reading it takes for ever."""
+    found = path.stat()
+    return found.st_size > _LARGE and getattr(found, "st_blocks", found.st_size) * 512 < found.st_size // 2

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["function_graph", "is_created_frozen", "jax_state", "known_values", "maker_of", "own_layers", "untrack"]
+__all__ = [
+    "function_graph",
+    "is_created_frozen",
+    "jax_state",
+    "known_values",
+    "maker_of",
+    "own_layers",
+    "safe_mode",
+    "untrack",
+]
 
 
 def own_layers(layer: Any, recursive: bool = True) -> list[Any]:
@@ -48,3 +57,14 @@ def known_values() -> dict[int, Any]:
 def jax_state(model: Any) -> dict[str, Any]:
     """What JAX's trainer has made of a model's variables so far, by kind, while `fit` runs."""
     return model._jax_state
+
+
+def safe_mode() -> Any:
+    """A context in which Keras builds no lambdas and runs no code of a configuration, whatever is set elsewhere.
+
+    `safe_mode=True`, where it can be passed at all, gives way to `keras.config.enable_unsafe_deserialization()`: here
+    nothing is set, so that Keras' own default holds again, which is the safe one.
+    """
+    from keras.src.saving.serialization_lib import SafeModeScope
+
+    return SafeModeScope(None)

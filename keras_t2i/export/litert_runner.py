@@ -6,8 +6,7 @@ images = bundle.generate("a large red star", seed=3)
 
 from __future__ import annotations
 
-import hashlib
-import json
+import math
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_t2i.core.files import sha256
+from keras_t2i.core.gate import read_json
 from keras_t2i.core.latents import latents_for
 from keras_t2i.core.pixels import to_uint8
 from keras_t2i.core.provenance import png, provenance
@@ -24,6 +25,7 @@ from keras_t2i.export.wordpiece import WordPiece
 __all__ = ["BUNDLE", "LiteRTBundle"]
 
 BUNDLE = "bundle.json"
+_LARGEST_TENSOR = 256 << 20
 
 
 class LiteRTBundle:
@@ -41,19 +43,23 @@ class LiteRTBundle:
         self.directory = Path(directory)
         self.num_threads = num_threads
         try:
-            self.description = json.loads((self.directory / BUNDLE).read_text(encoding="utf-8"))
-            checksums = self.description["sha256"]
-            latents = self.description["generator"]["inputs"]["latents"]["shape"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.description = read_json(self.directory / BUNDLE)
+            self._checksums = dict(self.description["sha256"])
+            self._latent_dim = int(self.description["generator"]["inputs"]["latents"]["shape"][-1])
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ValueError(
                 f"{str(directory)!r} is no LiteRT bundle: it needs a {BUNDLE} such as `keras-t2i export --to litert` "
                 "writes."
             ) from error
-        for name, expected in checksums.items():
+        for name, expected in self._checksums.items():
             file = self.directory / Path(name).name
-            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+            if not file.is_file() or sha256(file) != expected:
                 raise ValueError(f"{str(file)!r} is not what {BUNDLE} says: it is missing or damaged. Export it again.")
-        self.latent_dim = int(latents[-1])
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of the noise vector, Z, which the generator has been asked for as well."""
+        return self._latent_dim if self._generator else 0
 
     @property
     def fingerprint(self) -> str:
@@ -108,10 +114,17 @@ class LiteRTBundle:
         return to_uint8(images)
 
     def draw(self, latents: np.ndarray, sentence_embeddings: np.ndarray) -> np.ndarray:
-        """What the generator gives: float32 in [-1, 1], shape `(N, H, W, 3)`."""
+        """What the generator gives: float32 in [-1, 1], shape `(N, H, W, 3)`.
+
+        Raises:
+            ValueError: if the bundle's networks are not those that it describes, or draw numbers that are not finite.
+        """
         pairs = zip(np.asarray(latents, np.float32), np.asarray(sentence_embeddings, np.float32), strict=True)
         run = self._generator
-        return np.concatenate([run(latents=z[None], sentence_embeddings=e[None])["images"] for z, e in pairs])
+        images = np.concatenate([run(latents=z[None], sentence_embeddings=e[None])["images"] for z, e in pairs])
+        if not np.isfinite(images).all():
+            raise ValueError(f"{str(self.directory)!r} draws numbers that are not finite: its weights are spoiled.")
+        return images
 
     @cached_property
     def wordpiece(self) -> WordPiece:
@@ -119,7 +132,7 @@ class LiteRTBundle:
         rules = self.description["tokenizer"]
         if rules is None:
             raise ValueError(f"This bundle reads no captions. {self.description.get('note', '')}".strip())
-        vocabulary = (self.directory / rules["vocabulary"]).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        vocabulary = self._listed(rules["vocabulary"]).read_text(encoding="utf-8").removesuffix("\n").split("\n")
         return WordPiece(vocabulary, rules)
 
     @cached_property
@@ -133,5 +146,23 @@ class LiteRTBundle:
     def _runner(self, network: str) -> Any:
         from ai_edge_litert.interpreter import Interpreter
 
-        path = self.directory / self.description[network]["file"]
-        return Interpreter(str(path), num_threads=self.num_threads).get_signature_runner()
+        path = self._listed(self.description[network]["file"])
+        interpreter = Interpreter(str(path), num_threads=self.num_threads)
+        # Nothing has been allocated yet: these are the file's own words.
+        most = max(_LARGEST_TENSOR, 2 * path.stat().st_size)
+        large = [each for each in interpreter.get_tensor_details() if math.prod(map(int, each["shape"])) * 4 > most]
+        if large:
+            raise ValueError(
+                f"{str(path)!r} asks for a tensor of shape {tuple(map(int, large[0]['shape']))}: it is none of ours."
+            )
+        found = {tuple(map(int, each["shape"])) for each in interpreter.get_input_details()}
+        told = {tuple(each["shape"]) for each in self.description[network]["inputs"].values()}
+        if found != told:
+            raise ValueError(f"{str(path)!r} takes {sorted(found)}, and {BUNDLE} says {sorted(told)}. Export it again.")
+        return interpreter.get_signature_runner()
+
+    def _listed(self, name: str) -> Path:
+        """A file of the bundle, by a name whose checksum was right."""
+        if name not in self._checksums or Path(name).name != name:
+            raise ValueError(f"{BUNDLE} has no checksum of {name!r}. Export it again.")
+        return self.directory / name

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
 
+from keras_t2i.core import gate
 from keras_t2i.networks.mobilenet_v2 import Arrays, build_mobilenet_v2, kernel_shapes
 
 __all__ = ["Arrays", "build_mobilenet_v2", "fold_batch_normalization", "imagenet_arrays", "read_arrays"]
+
+_PACKED = 8  # Times that a file of weights can become smaller.
 
 
 def imagenet_arrays() -> Arrays:
@@ -67,17 +69,17 @@ def read_arrays(path: Path) -> Arrays:
     """
     arrays: Arrays = []
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            for number, shape in enumerate(kernel_shapes()):
-                kernel, bias = file[f"k{number:02d}"], file[f"b{number:02d}"]
-                channels = shape[2] if shape[3] == 1 else shape[3]
-                for name, array, expected in (("k", kernel, shape), ("b", bias, (channels,))):
-                    if array.shape != expected or array.dtype.kind != "f" or not np.isfinite(array).all():
-                        raise ValueError(
-                            f"{name}{number:02d} should hold finite floats of shape {expected} and holds "
-                            f"{array.dtype} of shape {array.shape}"
-                        )
-                arrays.append((kernel.astype(np.float32), bias.astype(np.float32)))
+        file = gate.read_arrays(path.read_bytes(), times=_PACKED)
+        for number, shape in enumerate(kernel_shapes()):
+            kernel, bias = file[f"k{number:02d}"], file[f"b{number:02d}"]
+            channels = shape[2] if shape[3] == 1 else shape[3]
+            for name, array, expected in (("k", kernel, shape), ("b", bias, (channels,))):
+                if array.shape != expected or array.dtype.kind != "f" or not np.isfinite(array).all():
+                    raise ValueError(
+                        f"{name}{number:02d} should hold finite floats of shape {expected} and holds "
+                        f"{array.dtype} of shape {array.shape}"
+                    )
+            arrays.append((kernel.astype(np.float32), bias.astype(np.float32)))
     except Exception as error:  # whatever the reader of a damaged file says
         problem = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path} is not a file of folded MobileNetV2 weights: {problem}.") from error

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.text.preset_gate import opened
+
 __all__ = ["CLIPJudge"]
 
 _BATCH = 64
@@ -60,8 +62,9 @@ class CLIPJudge:
         name = os.fspath(name)
         try:
             # In float32 whatever the global policy.
-            backbone = keras_nlp.models.CLIPBackbone.from_preset(name, dtype="float32")
-            preprocessor = keras_nlp.models.CLIPPreprocessor.from_preset(name)
+            with opened(name) as place:
+                backbone = keras_nlp.models.CLIPBackbone.from_preset(place, dtype="float32")
+                preprocessor = keras_nlp.models.CLIPPreprocessor.from_preset(place)
         except Exception as error:  # KerasNLP raises whatever its hub client, the file system or Keras raised.
             problem = " ".join(str(error).split())[:200] or type(error).__name__
             raise ValueError(

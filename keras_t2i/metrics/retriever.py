@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_t2i.core.files import written
+from keras_t2i.core.gate import check_finite, read_arrays
 from keras_t2i.core.pixels import from_bytes
 from keras_t2i.metrics.hashed_text_tower import HashedTextTower, hash_captions
 
@@ -31,6 +29,7 @@ _MIN_GAIN = 0.005  # Of validation loss, in nats: less is not worth more rounds.
 MIN_IMAGES = 40
 """Images that a retriever needs to be trained on."""
 _FORMAT = 1
+_PACKED = 8  # Times that a file of weights can become smaller.
 
 
 class Retriever:
@@ -181,12 +180,13 @@ class Retriever:
         """
         content = Path(path).read_bytes()
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = read_arrays(content, times=_PACKED)
+            for weight, array in arrays.items():
+                check_finite(array, weight)
             about = json.loads(str(arrays.pop("about")))
             saved_format, name, fingerprint = (about[key] for key in ("format", "features", "fingerprint"))
             mean, scale = arrays.pop("mean"), arrays.pop("scale")
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (ValueError, KeyError, TypeError) as error:
             problem = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"{path} is not a retriever, or is damaged: {problem}. Train it again.") from error
         if saved_format != _FORMAT:

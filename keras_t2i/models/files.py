@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
@@ -14,6 +15,8 @@ import keras
 
 import keras_t2i
 from keras_t2i.core.errors import reason
+from keras_t2i.core.gate import check_classes, check_lengths
+from keras_t2i.core.limits import built_within
 from keras_t2i.networks.base import Network
 from keras_t2i.presets import names, store
 
@@ -102,8 +105,9 @@ def check(gan: Whole, config: Mapping[str, Any] | None = None) -> None:
 def load(cls: type[Model], name: str | os.PathLike[str]) -> Model:
     """Reads a preset.
 
-    Nothing is read before every file has matched its checksum, and no class is built that is not registered as one of
-    this package's networks (or KerasNLP's, in the text encoder): no pickles, no lambdas, no code.
+    Nothing is read before every file has matched its checksum, and nothing is built before every file was looked
+    through: classes registered as this package's networks (or KerasNLP's, in the text encoder) and finite numbers, no
+    pickles, no lambdas, no code. What is built takes at most twice the bytes that are stored for it.
 
     Args:
         cls: The class to build.
@@ -113,13 +117,8 @@ def load(cls: type[Model], name: str | os.PathLike[str]) -> Model:
         ValueError: if it is not a preset, is damaged, or asks for anything else; in one line.
     """
     directory = names.verified(name)
-    try:
+    with _told(f"{directory} cannot be loaded"):
         return _build(cls, directory)
-    except (KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
-        why = reason(error)[:300]
-        if isinstance(error, KeyError) and not isinstance(error, ValueError):
-            why = f"{names.CONFIG} lacks {why}"
-        raise ValueError(f"{directory} cannot be loaded: {why}") from error
 
 
 def initialize(gan: Whole, name: str | os.PathLike[str]) -> None:
@@ -133,19 +132,24 @@ def initialize(gan: Whole, name: str | os.PathLike[str]) -> None:
         ValueError: if it is not a preset, is damaged, or holds networks of another form.
     """
     directory = names.verified(name)
-    config = names.read_config(directory)
-    for part, network in _trained(gan).items():
-        theirs, ours = config[part], type(network).__name__
-        same = theirs["class_name"] == ours and config["embedding_dim"] == gan.embedding_dim
-        # What is not told, because there was no choice yet, is what `from_config` takes it for.
-        if not same or _settings(type(network).from_config(dict(theirs["config"]))) != _settings(network):
-            raise ValueError(
-                f"{directory} cannot be started from: its {part} is another one ({theirs['class_name']}, embeddings of "
-                f"length {config['embedding_dim']}; expected {ours}, {gan.embedding_dim}, and the same settings). "
-                "Choose the same family, image size and text encoder."
-            )
-    for name_, part_ in gan.parts().items():
-        part_.network.load_weights(store.weights_file(directory, name_))
+    with _told(f"{directory} cannot be started from"):
+        config, stored = names.read_config(directory), store.stored(directory)
+        for part, network in _trained(gan).items():
+            theirs, ours = config[part], type(network).__name__
+            same = theirs["class_name"] == ours and config["embedding_dim"] == gan.embedding_dim
+            if same:
+                store.network_class(theirs, Network)
+                with built_within(stored):
+                    # What is not told, because there was no choice yet, is what `from_config` takes it for.
+                    same = _settings(type(network).from_config(dict(theirs["config"]))) == _settings(network)
+            if not same:
+                raise ValueError(
+                    f"its {part} is another one ({theirs['class_name']}, embeddings of length "
+                    f"{config['embedding_dim']}; expected {ours}, {gan.embedding_dim}, and the same settings). "
+                    "Choose the same family, image size and text encoder."
+                )
+        for name_, part_ in gan.parts().items():
+            part_.network.load_weights(store.weights_file(directory, name_))
 
 
 def encoder_name(name: str | os.PathLike[str]) -> str:
@@ -178,8 +182,28 @@ def _trained(gan: Whole) -> dict[str, Any]:
     return {name: part.network for name, part in gan.parts().items() if part.is_trained}
 
 
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Says of whatever a preset makes fail which preset it was, in one line."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError, OverflowError) as error:
+        why = reason(error)[:300]
+        if isinstance(error, KeyError) and not isinstance(error, ValueError):
+            why = f"{names.CONFIG} lacks {why}"
+        raise ValueError(f"{what}: {why}") from error
+
+
 def _build(cls: type[Model], directory: Path) -> Model:
-    gan = from_config(cls, names.read_config(directory))
+    config, stored = names.read_config(directory), store.stored(directory)
+    encoder = directory / _TEXT_ENCODER
+    if encoder.is_dir() and _reads_text():
+        from keras_t2i.text.preset_gate import check_directory
+
+        check_directory(encoder)
+    check_lengths({name: config.get(name) for name in (*cls.part_classes, "embedding_dim", _DENOISER)}, stored)
+    with built_within(stored):
+        gan = from_config(cls, config)
     read_encoder(gan, directory)
     for name, part in gan.parts().items():
         part.network.load_weights(store.weights_file(directory, name))
@@ -208,13 +232,12 @@ def from_config(cls: type[Model], config: dict[str, Any]) -> Model:
     """A new model of a configuration; its text encoder is read by `read_encoder`."""
     from keras_t2i.text import CaptionDenoiser
 
-    networks = {
-        name: store.network_class(config[name], base).from_config(config[name]["config"])
-        for name, base in cls.part_classes.items()
-    }
+    classes = {name: store.network_class(config[name], base) for name, base in cls.part_classes.items()}
+    if config.get(_DENOISER) is not None:
+        check_classes(config[_DENOISER], allowed=())
+    networks = {name: found.from_config(config[name]["config"]) for name, found in classes.items()}
     gan = cls(None, **networks, embedding_dim=config["embedding_dim"])  # type: ignore[call-arg]
     if config.get(_DENOISER) is not None:
-        store.check_classes(config[_DENOISER], allowed=())
         gan.caption_denoiser = CaptionDenoiser.from_config(config[_DENOISER])
         gan.caption_denoiser.build((None, gan.embedding_dim))
     gan.card = config.get("card", {})
@@ -242,10 +265,14 @@ def read_encoder(gan: Whole, directory: Path) -> None:
     """
     if gan.text_encoder is not None or gan.text_of["sequence_length"] is None:
         return
-    if all(importlib.util.find_spec(name) for name in ("tensorflow", "keras_nlp")):
+    if _reads_text():
         gan.text_encoder = _text_encoder(gan.text_of, directory)
     elif (directory / _TEXT_ENCODER).is_dir():
         gan.text_of["files"] = str((directory / _TEXT_ENCODER).resolve())
+
+
+def _reads_text() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("tensorflow", "keras_nlp"))
 
 
 def _text_encoder(config: dict[str, Any], directory: Path) -> CaptionEncoder:
@@ -256,10 +283,6 @@ def _text_encoder(config: dict[str, Any], directory: Path) -> CaptionEncoder:
     if packaged is not None and packaged not in PACKAGED_ENCODERS:
         raise ValueError(f"it names a text encoder that is not in this release: {packaged!r}.")
     source = packaged or os.path.abspath(directory / _TEXT_ENCODER)
-    if packaged is None:
-        for path in sorted((directory / _TEXT_ENCODER).glob("**/*.json")):
-            # A KerasNLP configuration may name classes of KerasNLP, and nothing else.
-            store.check_classes(names.read_json(path), allowed=("keras_hub>",))
     encoder = TextEncoder.from_preset(source, config["sequence_length"])
     if encoder.fingerprint != config["text_encoder_fingerprint"]:
         made_by = f" (keras_t2i {config['versions']['keras_t2i']} has it)" if packaged else ""

@@ -19,6 +19,7 @@ _NAME = re.compile(r"(hf|kaggle):/{1,2}(.*)")
 _FORMS = {"hf": "hf://USER/MODEL", "kaggle": "kaggle://USER/MODEL/FRAMEWORK/VARIATION, and perhaps /VERSION"}
 _SEGMENTS = {"hf": (2,), "kaggle": (4, 5)}
 _MOST_FILES = 100
+_MOST_LISTED = 1 << 16
 
 
 def is_remote(name: str | os.PathLike[str]) -> bool:
@@ -50,7 +51,8 @@ def fetch(name: str | os.PathLike[str]) -> Path:
         )
     name = f"{hub}://{handle}"
     download = {"hf": _from_hugging_face, "kaggle": _from_kaggle}[hub]
-    listed = _download(download, handle, CHECKSUMS, name).read_bytes()
+    with open(_download(download, handle, CHECKSUMS, name), "rb") as listing:
+        listed = listing.read(_MOST_LISTED)
     target = cache_directory() / "presets" / hashlib.sha256(listed).hexdigest()[:32]
     if not (target / CHECKSUMS).is_file():
         with written_atomically(target, marker=CHECKSUMS) as folder:

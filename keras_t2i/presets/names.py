@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from keras_t2i.core.files import CHECKSUMS, bytes_below, verify
+from keras_t2i.core.gate import read_json
 from keras_t2i.presets import hub
 from keras_t2i.presets.card import quality_of
 
@@ -19,7 +19,6 @@ __all__ = [
     "is_name",
     "packaged_presets",
     "read_config",
-    "read_json",
     "resolve",
     "verified",
 ]
@@ -84,10 +83,14 @@ def describe(name: str | os.PathLike[str]) -> dict[str, Any]:
     """
     directory = resolve(name)
     config = read_config(directory)
-    card = config["card"]
+    card = config.get("card", {})
+    try:
+        image_size = int(config["generator"]["config"]["image_size"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{CONFIG} of {directory} does not say what size its images have.") from error
     return {
         "description": card.get("description"),
-        "image_size": config["generator"]["config"]["image_size"],
+        "image_size": image_size,
         "bytes": bytes_below(directory),
         "quality": next((f"{label}: {value}" for label, value in quality_of(card).items()), None),
         "license": card.get("license"),
@@ -114,16 +117,6 @@ def read_config(directory: Path) -> dict[str, Any]:
     config = read_json(directory / CONFIG)
     if not isinstance(config, dict) or config.get("format") not in _FORMATS:
         raise ValueError(f"{CONFIG} does not say {FORMAT!r}; it comes from another program or another release.")
+    if not isinstance(config.get("card", {}), dict):
+        raise ValueError(f"The card in {CONFIG} is a {type(config['card']).__name__}; a card holds values by name.")
     return config
-
-
-def read_json(path: Path) -> Any:
-    """What is in a JSON file.
-
-    Raises:
-        ValueError: if it cannot be read, in one line.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path.name} cannot be read as JSON.") from error

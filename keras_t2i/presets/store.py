@@ -12,12 +12,13 @@ from typing import Any
 import keras
 
 from keras_t2i.core.files import CHECKSUMS, check_room, write_checksums, written_atomically
+from keras_t2i.core.gate import Stored, check_classes
 from keras_t2i.networks.families import FAMILIES
 from keras_t2i.presets.card import model_card
 from keras_t2i.presets.half import halve_weights
 from keras_t2i.presets.names import CONFIG
 
-__all__ = ["check_classes", "network_class", "weights_file", "write"]
+__all__ = ["network_class", "stored", "weights_file", "write"]
 
 _CARD = "README.md"
 _HDF5_BYTES = 2048
@@ -69,6 +70,15 @@ def weights_file(directory: Path, part: str) -> Path:
     return directory / f"{part}.weights.h5"
 
 
+def stored(directory: Path) -> Stored:
+    """What the files of weights in a preset hold, looked through as `keras_t2i.core.gate.check_weights` does.
+
+    Raises:
+        ValueError: if one holds anything but finite numbers, or declares more than it stores; it is named.
+    """
+    return Stored.of(sorted(directory.glob(weights_file(Path(), "*").name)))
+
+
 def network_class(config: Any, base: type[keras.Model]) -> type[Any]:
     """The class of a serialised network: one registered in Keras, whose configuration holds plain values alone.
 
@@ -89,24 +99,3 @@ def network_class(config: Any, base: type[keras.Model]) -> type[Any]:
         network_class(settings.pop(nested), base)
     check_classes(settings, allowed=())
     return found
-
-
-def check_classes(config: Any, allowed: tuple[str, ...]) -> None:
-    """Refuses serialised objects other than dtype policies and classes registered under `allowed`.
-
-    Keras would import what a configuration names, and tells functions, lambdas and tensors by `class_name` alone.
-
-    Raises:
-        ValueError: if there is one.
-    """
-    values = config if isinstance(config, list) else []
-    if isinstance(config, dict):
-        values = list(config.values())
-        if "class_name" in config:
-            name = str(config.get("registered_name"))
-            found = keras.saving.get_registered_object(name) if name.startswith(allowed) else None
-            registered = isinstance(found, type) and found.__name__ == config["class_name"]
-            if not registered and (config.get("module"), config["class_name"]) != ("keras", "DTypePolicy"):
-                raise ValueError(f"the class {config['class_name']!r} in it is not one that a preset may hold.")
-    for value in values:
-        check_classes(value, allowed)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Model", "find_version", "model_name"]
 
 _MARKER = "saved_model.pb"
+_VARIABLES = "variables/variables"
 _PREDICT = "tensorflow/serving/predict"
 
 
@@ -55,7 +56,8 @@ class Model:
         path: Its directory.
 
     Raises:
-        ValueError: if it cannot be read, or has signatures whose inputs this server cannot check.
+        ValueError: if it cannot be read, holds weights that are not finite, or has signatures whose inputs this server
+            cannot check.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -64,6 +66,7 @@ class Model:
 
         self.definitions = _definitions(Path(path))
         self.signatures = {name: _signature(name, definition) for name, definition in self.definitions.items()}
+        _check_variables(Path(path))
         try:
             # The restored object owns the variables: the functions alone do not keep them alive.
             self._loaded: Any = tf.saved_model.load(str(path))
@@ -115,6 +118,21 @@ def _first_line(error: Exception) -> str:
     message = str(getattr(error, "message", error))
     text = next((line for line in message.splitlines() if line.strip()), type(error).__name__)
     return text.rpartition("}} ")[2][:200]  # What stands before are names of nodes.
+
+
+def _check_variables(path: Path) -> None:
+    """Raises `ValueError` where a weight is not finite: what is drawn with it would be noise, and nobody would know."""
+    import tensorflow as tf
+
+    if not (path / f"{_VARIABLES}.index").is_file():
+        return
+    try:
+        reader = tf.train.load_checkpoint(str(path / _VARIABLES))
+        for name, dtype in reader.get_variable_to_dtype_map().items():
+            if dtype.is_floating and not np.isfinite(reader.get_tensor(name).astype(np.float32, copy=False)).all():
+                raise ValueError(f"The SavedModel in {str(path)!r} holds weights that are not finite ({name}).")
+    except (tf.errors.OpError, RuntimeError) as error:
+        raise ValueError(f"The weights of the SavedModel in {str(path)!r} cannot be read: it is damaged.") from error
 
 
 def _definitions(path: Path) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from keras import layers, ops
 
 __all__ = ["CaptionDenoiser"]
 
+_MOST_STEPS = 100
+
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class CaptionDenoiser(keras.Model):
@@ -39,7 +41,7 @@ class CaptionDenoiser(keras.Model):
     Args:
         noise: Standard deviation of the noise that it learns to take away, in units of the spread of the embeddings
             around their mean: how far from the known captions it reaches.
-        steps: How often it is followed.
+        steps: How often it is followed, at most 100 times.
         width: Units of its two hidden layers.
         seed: Seed of its weights, and of what it is shown.
 
@@ -55,8 +57,11 @@ class CaptionDenoiser(keras.Model):
 
     def __init__(self, noise: float = 1.25, steps: int = 8, width: int = 512, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not (noise > 0 and steps >= 1 and width >= 1):
-            raise ValueError(f"`noise` must be above 0, `steps` and `width` at least 1; got {noise}, {steps}, {width}.")
+        if not (noise > 0 and 1 <= steps <= _MOST_STEPS and width >= 1):
+            raise ValueError(
+                f"`noise` must be above 0, `steps` from 1 to {_MOST_STEPS}, `width` at least 1; "
+                f"got {noise}, {steps}, {width}."
+            )
         self.noise, self.num_steps, self.width, self.seed = noise, steps, width, seed
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

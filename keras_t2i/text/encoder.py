@@ -13,7 +13,10 @@ import keras_nlp
 import numpy as np
 from keras import ops
 
+from keras_t2i.core.errors import reason
+from keras_t2i.core.gate import read_json
 from keras_t2i.text.base import CaptionEncoder, assets_of, check_sequence_length, config_of
+from keras_t2i.text.preset_gate import opened
 from keras_t2i.text.tokens import FROM_SCRATCH, PREPROCESSOR, TokenIds
 from keras_t2i.text.unconditional import MARKER, NO_CAPTIONS, Unconditional
 
@@ -94,10 +97,9 @@ class TextEncoder(CaptionEncoder):
                 return TokenIds.read(folder, sequence_length)
             backbone, preprocessor, embedder = _load(source)
         except Exception as error:  # KerasNLP raises whatever its hub client, the file system or Keras raised.
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            reason = lines[0].split(". ")[0][:160]
+            why = reason(error).split(". ")[0].removesuffix(".")[:160]
             raise ValueError(
-                f"The text encoder {str(name)!r} cannot be loaded ({reason}). Pass 'caption_mini_en', a directory with "
+                f"The text encoder {str(name)!r} cannot be loaded ({why}). Pass 'caption_mini_en', a directory with "
                 f"a KerasNLP preset, or, with a network connection, a name such as {', '.join(_KNOWN_TO_WORK)}."
             ) from error
         encoder = cls(backbone, preprocessor, sequence_length, embedder)
@@ -148,26 +150,27 @@ class TextEncoder(CaptionEncoder):
 
 def _load(source: str) -> tuple[keras.Model, keras.Layer, tuple[type[keras.Model], dict[str, Any]] | None]:
     """Backbone, preprocessor and embedder of a KerasNLP preset; in float32 whatever the global policy."""
-    try:
-        model = keras_nlp.models.TextEmbedder.from_preset(source, dtype="float32")
-    except ValueError as error:
-        if "subclass" not in str(error):
-            raise
-        backbone = keras_nlp.models.Backbone.from_preset(source, dtype="float32")
-        preprocessor, embedder = keras_nlp.models.TextClassifierPreprocessor.from_preset(source), None
-    else:
-        if not hasattr(model, "pooling_mode"):
-            raise ValueError(f"it is a {type(model).__name__}, which pools in a way of its own")
-        backbone, preprocessor = model.backbone, model.preprocessor
-        embedder = (type(model), {"pooling_mode": model.pooling_mode, "normalize": model.normalize})
-    _strip_accents_where_the_original_does(preprocessor.tokenizer, Path(source) / "tokenizer_config.json")
+    with opened(source) as place:
+        try:
+            model = keras_nlp.models.TextEmbedder.from_preset(place, dtype="float32")
+        except ValueError as error:
+            if "subclass" not in str(error):
+                raise
+            backbone = keras_nlp.models.Backbone.from_preset(place, dtype="float32")
+            preprocessor, embedder = keras_nlp.models.TextClassifierPreprocessor.from_preset(place), None
+        else:
+            if not hasattr(model, "pooling_mode"):
+                raise ValueError(f"it is a {type(model).__name__}, which pools in a way of its own")
+            backbone, preprocessor = model.backbone, model.preprocessor
+            embedder = (type(model), {"pooling_mode": model.pooling_mode, "normalize": model.normalize})
+        _strip_accents_where_the_original_does(preprocessor.tokenizer, Path(place) / "tokenizer_config.json")
     return backbone, preprocessor, embedder
 
 
 def _strip_accents_where_the_original_does(tokenizer: Any, config_file: Path) -> None:
     """Completes KerasNLP's conversion of Hugging Face directories, which forwards `lowercase` alone."""
     if hasattr(tokenizer, "strip_accents") and config_file.is_file():
-        setting = json.loads(config_file.read_text(encoding="utf-8")).get("strip_accents")
+        setting = read_json(config_file).get("strip_accents")
         tokenizer.strip_accents = tokenizer.lowercase if setting is None else bool(setting)
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_t2i.core.gate import read_json
 from keras_t2i.text.base import CaptionEncoder, assets_of, check_sequence_length, config_of
+from keras_t2i.text.preset_gate import opened
 
 __all__ = ["TokenIds"]
 
@@ -52,9 +54,9 @@ class TokenIds(CaptionEncoder):
     def read(cls, directory: str | Path, sequence_length: int) -> TokenIds:
         """Reads what `save_to_preset` has written."""
         directory = Path(directory)
-        config = json.loads((directory / PREPROCESSOR).read_text(encoding="utf-8"))
-        preprocessor = keras.saving.deserialize_keras_object(config)
-        preprocessor.tokenizer.load_assets(str(directory / _ASSETS))
+        with opened(str(directory)):
+            preprocessor = keras.saving.deserialize_keras_object(read_json(directory / PREPROCESSOR))
+            preprocessor.tokenizer.load_assets(str(directory / _ASSETS))
         return cls(preprocessor, sequence_length)
 
     def embed(self, token_ids: Any, padding_mask: Any) -> dict[str, Any]:

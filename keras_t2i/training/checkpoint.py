@@ -6,9 +6,9 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
 import shutil
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from keras_t2i.core.files import sha256, sync_directory, write_file
+from keras_t2i.core.gate import check_finite, file_size, read_arrays, read_json
 from keras_t2i.models import TextToImage
 from keras_t2i.training.model_state import model_state, owners
 
@@ -24,6 +25,8 @@ __all__ = ["Checkpoints", "TrainingState"]
 
 _ARRAYS, _MANIFEST = "arrays.npz", "manifest.json"
 _FORMAT = 1
+_HEADERS = 4096
+"""Bytes that a name and a header may take beside the numbers of an array."""
 _log = logging.getLogger(__name__)
 
 
@@ -135,12 +138,13 @@ class Checkpoints:
         paths = self.paths()
         for path in reversed(paths):
             try:
-                manifest, arrays = _read(path)
+                manifest = _read_manifest(path)
+                _check_fits(path, gan, manifest, variables)
+                arrays = _read_arrays(path, manifest, gan)
             except (_DamagedError, OSError) as error:
                 self._damaged.add(path)
                 _log.warning("The checkpoint %s is damaged (%s); falling back to the one before.", path, error)
                 continue
-            _check_fits(path, gan, manifest, arrays, variables)
             for name, variable in variables.items():
                 variable.assign(arrays[name])
             return TrainingState(**manifest["state"])
@@ -182,49 +186,71 @@ def _signed(manifest: dict[str, Any]) -> str:
     return json.dumps({**manifest, "manifest_sha256": hashlib.sha256(body.encode()).hexdigest()}, indent=1)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((path / _MANIFEST).read_bytes())
+        manifest = read_json(path / _MANIFEST)
         signature = manifest.pop("manifest_sha256", None)
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise _DamagedError(f"{_MANIFEST} is not readable") from error
     if signature != hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest():
         raise _DamagedError(f"the SHA-256 of {_MANIFEST} differs")
-    if manifest["format"] != _FORMAT:
-        raise ValueError(f"{path} has format {manifest['format']}; this version of keras_t2i reads format {_FORMAT}.")
-    if manifest["arrays_sha256"] != sha256(path / _ARRAYS):
-        raise _DamagedError(f"the SHA-256 of {_ARRAYS} differs")
+    if manifest.get("format") != _FORMAT:
+        told = manifest.get("format")
+        raise ValueError(f"{path} has format {told}; this version of keras_t2i reads format {_FORMAT}.")
+    return manifest
+
+
+def _read_arrays(path: Path, manifest: dict[str, Any], gan: TextToImage) -> dict[str, np.ndarray]:
+    """The arrays that a manifest describes, which fits the model: nothing larger is read."""
+    file, described = path / _ARRAYS, manifest["arrays"]
     try:
-        with np.load(path / _ARRAYS, allow_pickle=False) as file:
-            return manifest, {name: file[name] for name in file.files}
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise _DamagedError(f"{_ARRAYS} is not readable") from error
+        most = sum(math.prod(each["shape"]) * np.dtype(each["dtype"]).itemsize for each in described.values())
+        if file_size(file) > most + _HEADERS * (1 + len(described)):
+            raise _DamagedError(f"{_ARRAYS} is larger than {_MANIFEST} says")
+        if manifest["arrays_sha256"] != sha256(file):
+            raise _DamagedError(f"the SHA-256 of {_ARRAYS} differs")
+        arrays = read_arrays(file)
+        if {name: _described(array) for name, array in arrays.items()} != _told(described):
+            raise _DamagedError(f"{_ARRAYS} holds other arrays than {_MANIFEST} says")
+        for name, array in arrays.items():
+            if name.partition("/")[0] in gan.parts():
+                check_finite(array, name)
+    except ValueError as error:
+        raise _DamagedError(f"{_ARRAYS} is not readable: {error}") from error
+    return arrays
 
 
-def _check_fits(
-    path: Path,
-    gan: TextToImage,
-    manifest: dict[str, Any],
-    arrays: dict[str, np.ndarray],
-    variables: dict[str, keras.Variable],
-) -> None:
+def _check_fits(path: Path, gan: TextToImage, manifest: dict[str, Any], variables: dict[str, keras.Variable]) -> None:
     """Raises `ValueError`, in one line, unless the checkpoint is one of this very model."""
+    try:
+        parts, encoder, arrays = manifest["parts"], manifest["text_encoder"], _told(manifest["arrays"])
+        counters = asdict(TrainingState(**manifest["state"])).values()
+        texts = (*parts.values(), encoder or "", manifest["arrays_sha256"])
+        if not all(isinstance(each, str) for each in texts) or not all(type(each) in (int, float) for each in counters):
+            raise TypeError
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _DamagedError(f"{_MANIFEST} does not say what one says") from error
     advice = "continue with the settings of that run, or start in another directory."
     present = owners(gan)
-    for part, saved in manifest["parts"].items():
+    for part, saved in parts.items():
         current = type(present[part]).__name__ if part in present else "nothing"
         if saved != current:
             raise ValueError(f"{path} was saved with {part} {saved}, but this model has {current}; {advice}")
-    encoder, this_encoder = manifest["text_encoder"], _fingerprint(gan)
+    this_encoder = _fingerprint(gan)
     if encoder is not None and this_encoder is not None and encoder != this_encoder:
         raise ValueError(
             f"{path} needs another text encoder (fingerprint {encoder[:12]}, not {this_encoder[:12]}); {advice}"
         )
     for name in sorted(arrays.keys() | variables.keys()):
-        saved = _described(arrays[name]) if name in arrays else "nothing"
+        saved = arrays.get(name, "nothing")
         current = _described(variables[name]) if name in variables else "nothing"
         if saved != current:
             raise ValueError(f"{path} does not fit this model: {name} is {saved} there and {current} here; {advice}")
+
+
+def _told(arrays: dict[str, Any]) -> dict[str, str]:
+    """What a manifest says of arrays, as `_described` says it."""
+    return {name: f"{np.dtype(each['dtype']).name}{tuple(each['shape'])}" for name, each in arrays.items()}
 
 
 def _described(array: np.ndarray | keras.Variable) -> str:

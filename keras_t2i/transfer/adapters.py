@@ -124,25 +124,59 @@ def load_adapters(gan: TextToImageGAN, path: str | os.PathLike[str]) -> Plan:
     """
     tensors, metadata = read_tensors(Path(path), _FORMAT)
     network = gan.ema_generator
-    _check_base(gan, path, metadata)
-    names, rank, alpha = json.loads(metadata["layers"]), int(metadata["rank"]), float(metadata["alpha"])
+    try:
+        _check_base(gan, path, metadata)
+        names, rank, alpha = json.loads(metadata["layers"]), int(metadata["rank"]), float(metadata["alpha"])
+        _check_factors(path, network, tensors, names, rank, alpha)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is no file of adapters: it does not say all that one says.") from error
     existing = {name: (layer.lora_rank, layer.lora_alpha) for name, layer in _adapted(network).items()}
     if existing and existing != dict.fromkeys(names, (rank, alpha)):
         raise ValueError(f"This model has other adapters than those in {path}: load it afresh first.")
     start_from_average(gan)
     if not existing:
         _enable(gan, names, rank, alpha, seed=0)
-    for side in (gan.generator, network):
-        for name, layer in _adapted(side).items():
-            for factor in _FACTORS:
-                getattr(layer, factor).assign(tensors[f"{name}/{factor}"])
-    if network.text_tower is None:
-        for side in (gan.generator, network, gan.discriminator):
-            for name in _CENTERING:
-                getattr(side, name).assign(tensors[name])
+    _assign(gan, tensors)
     if not metadata.get("caption_denoiser", ""):
         gan.caption_denoiser = None
     return Plan.of(gan, "lora")
+
+
+def _check_factors(
+    path: str | os.PathLike[str],
+    network: keras.Model,
+    tensors: dict[str, Any],
+    names: Any,
+    rank: int,
+    alpha: float,
+) -> None:
+    """Makes sure that the tensors are those of the rank and the layers that a file speaks of, before any is made."""
+    layers_of, unfit = named_layers(network), f"{path} is no file of adapters of this model:"
+    if not np.isfinite(alpha):
+        raise ValueError(f"{unfit} its alpha is {alpha}.")
+    expected: dict[str, tuple[int, ...]] = {}
+    for name in names:
+        if type(layers_of.get(name)) not in _ADAPTABLE:
+            raise ValueError(f"{unfit} {str(name)[:80]!r} is no layer that can be adapted.")
+        kernel = tuple(layers_of[name].kernel.shape)
+        expected |= {f"{name}/{_FACTORS[0]}": (*kernel[:-1], rank), f"{name}/{_FACTORS[1]}": (rank, kernel[-1])}
+    if network.text_tower is None:
+        expected |= {name: tuple(getattr(network, name).shape) for name in _CENTERING}
+    for name in sorted(expected.keys() | tensors.keys()):
+        there = tuple(tensors[name].shape) if name in tensors and tensors[name].dtype.kind == "f" else None
+        if there != expected.get(name):
+            raise ValueError(f"{unfit} {name} has the shape {there}, expected {expected.get(name)}.")
+
+
+def _assign(gan: TextToImageGAN, tensors: dict[str, Any]) -> None:
+    for side in (gan.generator, gan.ema_generator):
+        for name, layer in _adapted(side).items():
+            for factor in _FACTORS:
+                getattr(layer, factor).assign(tensors[f"{name}/{factor}"])
+    if gan.ema_generator.text_tower is None:
+        for side in (gan.generator, gan.ema_generator, gan.discriminator):
+            for name in _CENTERING:
+                getattr(side, name).assign(tensors[name])
 
 
 def _check_base(gan: TextToImageGAN, path: str | os.PathLike[str], metadata: dict[str, str]) -> None:

@@ -80,8 +80,15 @@ class SoftPrompt:
             OSError: if it cannot be read.
         """
         tensors, metadata = read_tensors(Path(path), _FORMAT)
-        objective = float(metadata["objective_before"]), float(metadata["objective_after"])
-        return cls(metadata["token"], tensors["vector"], metadata["encoder"], metadata["init"], objective)
+        try:
+            objective = float(metadata["objective_before"]), float(metadata["objective_after"])
+            vector = tensors["vector"]
+            prompt = cls(metadata["token"], vector, metadata["encoder"], metadata["init"], objective)
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{path} is no soft prompt: it does not say all that one says.") from error
+        if vector.ndim != 1 or vector.dtype != np.float32:
+            raise ValueError(f"{path} is no soft prompt: its vector is {vector.dtype} of shape {vector.shape}.")
+        return prompt
 
 
 def add_tokens(gan: TextToImageGAN, *prompts: SoftPrompt) -> None:

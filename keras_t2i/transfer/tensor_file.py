@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_t2i.core.files import write_file
+from keras_t2i.core.gate import check_weights
 
 __all__ = ["read_tensors", "write_tensors"]
 
@@ -30,20 +31,20 @@ def read_tensors(path: Path, format: str) -> tuple[dict[str, np.ndarray], dict[s
     """Tensors and metadata of a file by `write_tensors`, checked whole.
 
     Raises:
-        ValueError: if it is no such file, of another format, or damaged.
+        ValueError: if it is no such file, of another format, or damaged, or holds numbers that are not finite.
         OSError: if it cannot be read.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     if not path.is_file():
         raise ValueError(f"{path} is not a file; pass one of the format {format!r}.")
     try:
-        with safe_open(path, framework="np") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-    except (SafetensorError, ValueError, TypeError) as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0][:200]
-        raise ValueError(f"{path} is damaged, or no safetensors file ({reason}); get a fresh copy.") from error
+        check_weights(path, "safetensors")
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {str(error).rstrip('.')}; get a fresh copy.") from error
+    with safe_open(path, framework="np") as file:
+        metadata = dict(file.metadata() or {})
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
     if metadata.get("format") != format:
         raise ValueError(f"{path} is no file of the format {format!r}: its format is {metadata.get('format')!r}.")
     if metadata.pop("sha256", None) != _digest(tensors, metadata):

@@ -195,3 +195,13 @@ def test_sixty_four_captions_by_three_seeds_in_a_clean_process(tmp_path: Path) -
     assert difference <= 1e-5
     np.testing.assert_allclose(embedded["sentence_embeddings"], text, atol=1e-5)
     assert levels <= 1
+
+
+def test_weights_that_are_not_finite_are_not_exported(tmp_path: Path) -> None:
+    gan = tiny_gan("mlp")
+    kernel = gan.ema_generator.weights[-1]
+    kernel.assign(np.full(kernel.shape, np.nan, np.float32))
+    with pytest.raises(ValueError, match="the weights of this model are not finite") as error:
+        gan.export(tmp_path / "exported")
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ import random
 import shutil
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tiny_encoder import write_bert_preset
 
 from keras_t2i import networks
 from keras_t2i.core.files import CHECKSUMS, verify, write_checksums
+from keras_t2i.models.files import initialize
 from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.presets import describe, resolve
 from keras_t2i.text import TextEncoder
@@ -148,6 +150,12 @@ def test_other_files_than_listed_are_refused(copy: Path, damage: str) -> None:
         lambda config: config["generator"]["config"].update(
             dtype={"class_name": "function", "module": "os", "config": "system", "registered_name": "keras_t2i>x"}
         ),
+        lambda config: config["generator"]["config"].update(latent_dim=30_000_000),
+        lambda config: config["generator"]["config"].update(latent_dim=200_000),
+        lambda config: config["discriminator"]["config"].update(depth=10**9),
+        lambda config: config.update(embedding_dim=10**9),
+        lambda config: config.update(card=["a list"]),
+        lambda config: config.update(card="a text"),
         lambda config: config.update(embedding_dim="many"),
         lambda config: config.update(text_encoder_fingerprint="0" * 64),
     ],
@@ -175,6 +183,79 @@ def test_text_encoders_cannot_name_foreign_classes(copy: Path, tmp_path: Path) -
         TextToImageGAN.from_preset(copy)
     one_line(error)
     assert not proof.exists()
+
+
+@pytest.mark.parametrize("part", ["generator", "ema_generator", "discriminator", "text_encoder/model"])
+def test_weights_that_are_not_finite_are_refused_by_the_name_of_their_file(part: str, copy: Path) -> None:
+    with h5py.File(copy / f"{part}.weights.h5", "r+") as file:
+        names: list[str] = []
+        file.visititems(lambda name, item: names.append(name) if getattr(item, "ndim", 0) >= 2 else None)
+        values = file[names[-1]][()]
+        values.flat[-1] = np.nan
+        file[names[-1]][()] = values
+    write_checksums(copy)
+    with pytest.raises(ValueError, match="holds numbers that are not finite") as error:
+        TextToImageGAN.from_preset(copy)
+    assert f"{Path(part).name}.weights.h5" in one_line(error)
+
+
+def test_a_model_is_not_started_from_what_a_preset_could_not_be_loaded_from(gan: TextToImageGAN, copy: Path) -> None:
+    before = [weight.numpy().copy() for weight in gan.weights]
+    change_config(copy, lambda config: config["generator"]["config"].update(latent_dim=200_000))
+    with pytest.raises(ValueError, match="cannot be started from") as error:
+        initialize(gan, copy)
+    one_line(error)
+    with h5py.File(copy / "generator.weights.h5", "r+") as file:
+        file["text_encoder"] = np.full(3, np.inf)
+    write_checksums(copy)
+    with pytest.raises(ValueError, match=r"generator\.weights\.h5 holds numbers that are not finite"):
+        initialize(gan, copy)
+    for old, weight in zip(before, gan.weights, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), old)
+
+
+def test_a_text_encoder_in_any_directory_goes_through_the_same_gate(copy: Path, tmp_path: Path) -> None:
+    encoder = copy / "text_encoder"
+    assert TextEncoder.from_preset(encoder).embedding_dim == 16
+    spoiled = {
+        "larger": ("config.json", lambda config: config["config"].update(vocabulary_size=10**9)),
+        "elsewhere": (
+            "task.json",
+            lambda config: config["config"]["preprocessor"]["config"]["tokenizer"]["config"].update(
+                vocabulary="/dev/zero"
+            ),
+        ),
+        "foreign": ("tokenizer.json", lambda config: config.update(registered_name=None, class_name="Lambda")),
+    }
+    for name, (file, change) in spoiled.items():
+        other = shutil.copytree(encoder, tmp_path / name)
+        config = json.loads((other / file).read_text())
+        change(config)
+        (other / file).write_text(json.dumps(config))
+        with pytest.raises(ValueError, match="cannot be loaded") as error:
+            TextEncoder.from_preset(other)
+        assert ("10000000" in one_line(error), "vocabulary" in one_line(error), "'Lambda'" in one_line(error)) == (
+            name == "larger",
+            name == "elsewhere",
+            name == "foreign",
+        )
+
+
+@pytest.mark.parametrize("kind", ["hollow", "deep", "many", "odd name"])
+def test_folders_that_would_be_read_for_ever_are_refused(kind: str, copy: Path) -> None:
+    if kind == "hollow":
+        os.truncate(copy / "generator.weights.h5", 1 << 40)
+    elif kind == "deep":
+        (copy / Path(*"abcdefghijklmnopqrstuvwxyz")).mkdir(parents=True)
+    elif kind == "many":
+        for number in range(1001):
+            (copy / f"{number}.txt").touch()
+    else:
+        with open(os.fsencode(copy) + b"/\xff", "w"):
+            pass
+    with pytest.raises(ValueError, match=str(copy)) as error:
+        TextToImageGAN.from_preset(copy)
+    one_line(error)
 
 
 def test_networks_of_other_packages_are_kept_once_they_are_registered(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from checks import one_line
 
 from keras_t2i.serve import serve
@@ -52,6 +54,20 @@ def test_damaged_models_end_the_server_with_their_error(tmp_path: Path, model_tr
     with pytest.raises(ValueError, match="cannot be loaded") as error:
         Model(tmp_path / "empty")
     one_line(error)
+
+
+def test_weights_that_are_not_finite_are_not_served(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.scale = tf.Variable([1.0, np.nan])
+    signature = tf.function(
+        lambda prompts: {"images": tf.ones_like(prompts) * module.scale[0]},
+        input_signature=[tf.TensorSpec((None,), tf.float32, "prompts")],
+        autograph=False,
+    )
+    tf.saved_model.save(module, str(tmp_path / "spoiled"), signatures=signature)
+    with pytest.raises(ValueError, match=r"holds weights that are not finite \(scale") as error:
+        Model(tmp_path / "spoiled")
+    assert str(tmp_path / "spoiled") in one_line(error)
 
 
 def test_a_port_that_is_taken_and_a_name_that_cannot_be_are_refused(tools: Any) -> None:

@@ -114,7 +114,7 @@ def test_damaged_and_foreign_files_are_refused(learned: dict[str, Any], tmp_path
         SoftPrompt.load(path)
     one_line(error)
     path.write_bytes(b"\x00" * 40)
-    with pytest.raises(ValueError, match="damaged, or no safetensors file") as error:
+    with pytest.raises(ValueError, match="is damaged, or no safetensors file") as error:
         SoftPrompt.load(path)
     one_line(error)
 
