@@ -39,11 +39,13 @@ class CompactGenerator(Generator):
         image_size: Output height and width in pixels: 32, 64, 128 or 256.
         latent_dim: Length of the noise vector, Z.
         text_width: Length of the caption features read from the sentence embedding, and of the style vector.
-        widths: Channels at 4x4, 8x8, ... up to half of `image_size`; by default 128, 96, 64, 32, 24, 16. Half the last
-            number is what the last layer but one has at full size.
+        widths: Channels at `start_size`, twice that, ... up to half of `image_size`; by default 128, 96, 64, 32, 24,
+            16, or the first of these. Half the last number is what the last layer but one has at full size.
         attention_at: Resolution in pixels at which self-attention is inserted, at most half of `image_size`; none by
             default.
         activation: A name in `keras_t2i.networks.ACTIVATIONS`.
+        start_size: Height and width of the maps that are read from noise and caption at once: 4 or 8. From 8 on, many
+            different forms are learned sooner, as of drawings of named things, with more weights at the same speed.
         normalized: Whether features are brought to a root mean square of 1 at each position before they are modulated:
             against a strong discriminator, images then do not run into black or white.
         interpolation: `"bilinear"` or `"nearest"`: how maps grow. The second has sharp drawings sooner, the first no
@@ -60,7 +62,7 @@ class CompactGenerator(Generator):
         ValueError: if `image_size` is not one of those, or `widths` does not fit it.
     """
 
-    inherited = ("normalized", "interpolation")
+    inherited = ("normalized", "interpolation", "start_size")
 
     def __init__(
         self,
@@ -72,10 +74,14 @@ class CompactGenerator(Generator):
         activation: str = "leaky",
         normalized: bool = False,
         interpolation: str = "nearest",
+        start_size: int = 4,
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), latent_dim, **kwargs)
-        num_scales = image_size.bit_length() - 3
+        if start_size not in (4, 8):
+            raise ValueError(f"`start_size` must be 4 or 8; got {start_size}.")
+        num_scales = (image_size // start_size).bit_length() - 1
+        self.start_size = start_size
         self.text_width = text_width
         self.widths = tuple(widths or _GENERATOR_WIDTHS[:num_scales])
         self.attention_at = attention_size(attention_at, image_size)
@@ -87,7 +93,7 @@ class CompactGenerator(Generator):
         self.normalize = unit_rms if normalized else _as_it_is
         self.to_text = layers.Dense(text_width, name="text")
         self.to_style = layers.Dense(text_width, name="style")
-        self.to_features = layers.Dense(16 * self.widths[0], name="features")
+        self.to_features = layers.Dense(start_size**2 * self.widths[0], name="features")
         form = (activation, normalized, interpolation)
         self.blocks = [UpBlock(filters, *form, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])]
         self.attention = SelfAttention(name="attention") if self.attention_at else None
@@ -99,7 +105,7 @@ class CompactGenerator(Generator):
         text = self.activate(self.to_text(self.standardized(sentence_embeddings)))
         joined = ops.concatenate([ops.cast(latents, text.dtype), text], axis=-1)
         style = self.activate(self.to_style(joined))
-        maps = [ops.reshape(self.to_features(joined), (-1, 4, 4, self.widths[0]))]
+        maps = [ops.reshape(self.to_features(joined), (-1, self.start_size, self.start_size, self.widths[0]))]
         for block in self.blocks:
             features = block(maps[-1], style)
             if self.attention is not None and features.shape[1] == self.attention_at:
@@ -114,7 +120,7 @@ class CompactGenerator(Generator):
         return ops.tanh(ops.cast(images, "float32"))
 
     def get_config(self) -> dict[str, Any]:
-        names = ("text_width", "widths", "attention_at", "activation", "normalized", "interpolation")
+        names = ("text_width", "widths", "attention_at", "activation", "normalized", "interpolation", "start_size")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

@@ -142,3 +142,17 @@ def test_training_starts_from_a_packaged_model_of_before():
     np.testing.assert_array_equal(started.generate(caption, 2), packaged.generate(caption, 2))
     with pytest.raises(ValueError, match="its discriminator is another one"):
         files.initialize(build(RunConfig("shapes", discriminator_depth=2)), "shapes_64")
+
+
+def test_maps_may_start_at_eight_pixels_and_say_so_in_the_configuration():
+    latents, text = np.zeros((2, 64), "float32"), np.ones((2, EMBEDDING_DIM), "float32")
+    generator = CompactGenerator(32, widths=(6, 4), text_width=8, start_size=8)
+    generator.build_for(EMBEDDING_DIM)
+    assert generator.features(latents, text)[0].shape == (2, 8, 8, 6)
+    assert generator(latents, text).shape == (2, 32, 32, 3)
+    again = CompactGenerator.from_config(generator.get_config())
+    again.build_for(EMBEDDING_DIM)
+    again.set_weights(generator.get_weights())
+    np.testing.assert_array_equal(again(latents, text), generator(latents, text))
+    with pytest.raises(ValueError, match=r"`start_size` must be 4 or 8; got 16"):
+        CompactGenerator(32, start_size=16)
