@@ -92,7 +92,7 @@ def test_the_readme_is_short() -> None:
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
 def test_a_guide_is_read_in_one_sitting(page: Path) -> None:
     lines = page.read_text(encoding="utf-8").splitlines()
-    assert 60 <= len(lines) <= 150
+    assert 30 <= len(lines) <= 150
     assert lines[2].startswith("After this page you can"), "a guide begins with what its reader will be able to do"
 
 
