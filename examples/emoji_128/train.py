@@ -36,6 +36,8 @@ from keras_t2i.training import train
 
 STYLE = re.compile(r"\b(noto|twemoji|fluent|flat|3d)( style)?$")
 EVERY = 500
+RECONSTRUCTION, RATE = 100.0, 2e-4
+"""Of the adversarial part: with a tenth of the weight and three times the rate it forgot the forms within 450 steps."""
 WIDTHS = {32: (96, 48), 64: (96, 48, 24)}
 
 
@@ -130,8 +132,9 @@ def draw(generator: CompactGenerator, encoder: Any, options: argparse.Namespace)
         "projected",
         augmentation=DiffAugment(),
         caption_augmentation=CaptionAugmentation(0.0, 0.03, seed=0),
-        generator_terms=[Reconstruction(10.0)],
+        generator_terms=[Reconstruction(RECONSTRUCTION)],
     )
+    gan.generator_optimizer.learning_rate.assign(RATE)
     gan.card = {"family": "projected"}
     train(gan, images, options.output / "run", steps=options.images[2] // images.batch_size)
     gan.save_to_preset(options.output / "drawn")
