@@ -255,9 +255,10 @@ def read_folder(
     )
     errors = records["error"]
     damaged = [
-        SkippedRow(*file.source, f"{file.name}: {error.decode('utf-8')}")
+        SkippedRow(*source, f"{file.name}: {error.decode('utf-8')}")
         for file, error in zip(rows.files, errors, strict=True)
         if error
+        for source in file.sources
     ]
     skipped = sorted([*rows.skipped, *damaged], key=lambda row: (row.file, row.line or 0))
     _check_skipped(str(folder), skipped, rows.num_rows, max_skipped_share)
