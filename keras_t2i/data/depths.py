@@ -12,7 +12,7 @@ from PIL import Image, ImageFile
 
 __all__ = ["STRIP_PIXELS", "Box", "Deep", "Values", "eight_bits", "is_in_halves", "strips"]
 
-STRIP_PIXELS = 1 << 20
+STRIP_PIXELS = 1 << 18
 """What is worked on at once of a large image."""
 
 Box = tuple[int, int, int, int]
@@ -92,7 +92,7 @@ class Deep:
         for box in strips((0, 0, width, height)):
             values = self.part(box).values
             step = width * height * (3 if values.ndim == 3 else 1) // _SAMPLE | 1
-            sampled.append(values.reshape(-1)[-passed % step :: step])
+            sampled.append(values.reshape(-1)[-passed % step :: step].copy())  # A view would keep them all.
             passed += values.size
         sample = np.concatenate(sampled)
         finite = sample[np.isfinite(sample)]

@@ -57,6 +57,8 @@ _TURNS = {
 }
 _ORIENTATION_TAG = 0x0112
 _large_image = threading.Lock()
+# Blocks of this size go back to the system as soon as an image is freed; of smaller ones each thread keeps its own.
+Image.core.set_block_size(1 << 26)
 
 
 @dataclass(frozen=True)
