@@ -152,17 +152,17 @@ FORMATS: dict[str, tuple[Content, ...]] = {
 
 LARGE: dict[str, tuple[Content, ...]] = {
     "png": (
-        *(plain("PNG", mode, 8100, 8200) for mode in ("RGB", "LA", "RGBA")),
+        *(plain("PNG", mode, 7000, 7000) for mode in ("RGB", "LA", "RGBA")),
         *(plain("PNG", mode, 9990, 9990) for mode in ("RGB", "1")),
         *(plain("PNG", "P", 9990, 9990, transparency=0), plain("PNG", "I;16", 9990, 9990)),
-        *(plain("PNG", "L", 30_000, 30_000), lambda draw: deep_png(draw, (5700, 5700))),
-        *(lambda draw: deep_png(draw, (9990, 9990), 4), lambda draw: deep_png(draw, (4000, 8000))),
+        *(plain("PNG", "L", 30_000, 30_000), lambda draw: deep_png(draw, (5000, 5000))),
+        *(lambda draw: deep_png(draw, (9990, 9990), 4), lambda draw: deep_png(draw, (3000, 8000))),
     ),
     "jpg": (plain("JPEG", "RGB", 9990, 9990, progressive=True), plain("JPEG", "RGB", 65_000, 1500)),
     "gif": (plain("GIF", "P", 9990, 9990), plain("GIF", "P", 30_000, 30_000)),
-    "webp": (plain("WEBP", "RGB", 4090, 4090, lossless=True), plain("WEBP", "RGB", 9990, 9990, method=0)),
-    "avif": (plain("AVIF", "RGB", 5000, 4200, speed=10), plain("AVIF", "RGB", 9000, 6000, speed=10)),
-    "jp2": (plain("JPEG2000", "L", 6000, 6000), plain("JPEG2000", "RGB", 5000, 5000)),
+    "webp": (plain("WEBP", "RGB", 3500, 3500, lossless=True), plain("WEBP", "RGB", 9990, 9990, method=0)),
+    "avif": (plain("AVIF", "RGB", 4400, 4400, speed=10), plain("AVIF", "RGB", 9000, 6000, speed=10)),
+    "jp2": (plain("JPEG2000", "L", 5000, 5000), plain("JPEG2000", "RGB", 5000, 5000)),
     "tif": (
         *(plain("TIFF", mode, 9990, 9990, compression="tiff_adobe_deflate") for mode in ("RGB", "CMYK", "1", "F")),
     ),
@@ -170,7 +170,7 @@ LARGE: dict[str, tuple[Content, ...]] = {
     "ico": (icon_of(plain("PNG", "RGB", 13_000, 13_000)), icon_of(plain("PNG", "RGB", 40_000, 40_000))),
     "tga": (plain("TGA", "RGB", 9990, 9990, compression="tga_rle"),),
     "pcx": (plain("PCX", "P", 9990, 9990),),
-    "qoi": (plain("QOI", "RGB", 6000, 6000), plain("QOI", "RGB", 9990, 9990)),
+    "qoi": (plain("QOI", "RGB", 5300, 5300), plain("QOI", "RGB", 9990, 9990)),
 }
 """Whole pictures that unpack to what is just allowed, and to more."""
 

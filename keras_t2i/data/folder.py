@@ -65,7 +65,7 @@ def from_folder(
     does not need as much memory. A warning says of how many the crop leaves out more than a third, and which values
     become black and white where images have more than 8 bits a channel.
 
-    **Rows that cannot be used** (missing or damaged image, more than 100 megapixels, more than 256 MiB to decode, a
+    **Rows that cannot be used** (missing or damaged image, more than 100 megapixels, more than 192 MiB to decode, a
     path out of the folder, a caption that is empty, not UTF-8, with a NUL or of more than 2,000 characters, a repeated
     row) are left out, counted in a warning and named in `CaptionedImages.skipped`. A row is used whole or not at all;
     empty texts in a list of captions do no harm. Control characters in captions become spaces. Images that no row names

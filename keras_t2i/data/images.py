@@ -32,10 +32,10 @@ __all__ = [
 MAX_PIXELS = 100_000_000
 """Images with more pixels are not decoded: a small file can unpack to gigabytes."""
 
-MAX_BYTES = 1 << 28
-"""Images that take more memory while they are decoded are not: 67 megapixels of RGB, 33 of 16 bits a channel."""
+MAX_BYTES = 192 << 20
+"""Images that take more memory while they are decoded are not: 50 megapixels of RGB, 25 of 16 bits a channel."""
 
-_LARGE_BYTES = 1 << 26
+_LARGE_BYTES = 32 << 20
 # Bytes a pixel as Pillow keeps them, in modes with less than four; and while it decodes formats that need more than it
 # keeps, each channel of JPEG2000 seven and of a progressive JPEG, which is never made smaller, two.
 _KEPT = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
@@ -57,8 +57,8 @@ _TURNS = {
 }
 _ORIENTATION_TAG = 0x0112
 _large_image = threading.Lock()
-# Blocks of this size go back to the system as soon as an image is freed; of smaller ones each thread keeps its own.
-Image.core.set_block_size(1 << 26)
+# In one block, a large image goes back to the system as soon as it is freed; of smaller ones each thread keeps its own.
+Image.core.set_block_size(MAX_BYTES)
 
 
 @dataclass(frozen=True)

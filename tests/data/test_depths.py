@@ -271,11 +271,11 @@ print((memory("VmHWM") - before) / 3000**2)
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (bare(9_000, 9_000, 8, COLOR), "takes 308 MiB to be decoded (81 megapixels), more than 256; make it smaller"),
-        (bare(6_000, 6_000, 16, COLOR), "takes 274 MiB to be decoded (36 megapixels), more than 256; make it smaller"),
+        (bare(9_000, 9_000, 8, COLOR), "takes 308 MiB to be decoded (81 megapixels), more than 192; make it smaller"),
+        (bare(6_000, 6_000, 16, COLOR), "takes 274 MiB to be decoded (36 megapixels), more than 192; make it smaller"),
         (bare(12_000, 9_000, 8, GRAY), "108 megapixels, more than 100"),
         (icon(bare(12_000, 9_000, 8, COLOR)), "108 megapixels, more than 100"),
-        (icon(bare(9_000, 9_000, 8, COLOR)), "takes 308 MiB to be decoded (81 megapixels), more than 256"),
+        (icon(bare(9_000, 9_000, 8, COLOR)), "takes 308 MiB to be decoded (81 megapixels), more than 192"),
     ],
     ids=["color", "deep color", "gray", "icon", "smaller icon"],
 )
