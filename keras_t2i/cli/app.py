@@ -13,6 +13,7 @@ from typing import Any
 
 import typer
 
+from keras_t2i.core.printable import escaped
 from keras_t2i.core.supported import check_backend
 
 __all__ = ["app", "data_app", "print_result", "say", "verbosity", "work_quietly"]
@@ -84,5 +85,5 @@ def verbosity() -> int | str:
 
 
 def say(message: str) -> None:
-    """Prints a line for people, on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """Prints a line for people, or several, on stderr; a terminal obeys none of it."""
+    print("\n".join(map(escaped, message.split("\n"))), file=sys.stderr, flush=True)

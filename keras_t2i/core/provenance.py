@@ -6,7 +6,6 @@ import io
 import json
 import os
 import struct
-import unicodedata
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import keras_t2i
+from keras_t2i.core.printable import spaced
 
 __all__ = ["MAX_PROMPT", "inspect", "itxt_chunk", "png", "provenance", "recorded", "source_chunk"]
 
@@ -54,7 +54,7 @@ def provenance(
         truncation: The factor on the noise.
         grid: Of a picture that shows several images: the files beside it that hold them one by one.
     """
-    text = {} if prompt is None else {"prompt": _printable(prompt[:MAX_PROMPT])}
+    text = {} if prompt is None else {"prompt": spaced(prompt[:MAX_PROMPT])}
     by = {"model": model, "generator": f"keras_t2i {keras_t2i.__version__}"}
     several = {} if grid is None else {"grid": list(grid)}
     return {**text, "seed": seed, "index": index, "truncation": truncation, **by, **several}
@@ -140,7 +140,3 @@ def itxt_start(keyword: str) -> bytes:
 def source_chunk() -> bytes:
     """The chunk with the digital source type."""
     return itxt_chunk(XMP_KEYWORD, xmp().encode())
-
-
-def _printable(text: str) -> str:
-    return "".join(" " if unicodedata.category(character) in ("Cc", "Cs") else character for character in text)

@@ -86,7 +86,7 @@ def json_annotations(listing: Listing, wanted: Wanted) -> Found | None:
         except (ValueError, RecursionError) as error:
             if "caption" not in name:
                 continue
-            raise ValueError(f"{name} in {str(listing.folder)!r} is not valid JSON ({error}).") from error
+            raise ValueError(f"{named([name])} in {str(listing.folder)!r} is not valid JSON ({error}).") from error
         split = split_in(name) or split_of_folders(name)
         found = [
             CaptionRow((name, None), file_name, captions, own, table_split=split)
@@ -134,7 +134,7 @@ def _annotated(content: Any) -> Iterator[tuple[Any, list[Any], Any]]:
 
 
 def _found(listing: Listing, tables: dict[str, Table], wanted: Wanted, notes: Sequence[str]) -> Found:
-    names, folder = ", ".join(tables), str(listing.folder)
+    names, folder = named(tables), str(listing.folder)
     if not any(table.rows for table in tables.values()):
         raise ValueError(f"{names} in {folder!r} has no rows; write one row for each image.")
     columns = tuple(dict.fromkeys(column for table in tables.values() for column in table.columns))
@@ -150,7 +150,10 @@ def _found(listing: Listing, tables: dict[str, Table], wanted: Wanted, notes: Se
     others = [name for name in columns if wanted.caption_column is None and name.lower() in CAPTION_COLUMNS[:3]]
     if len(others) > 1:
         notes = [*notes, f"{names} in {folder!r} has the columns {' and '.join(others)}: {column} is used."]
-    notes = [*notes, *(f"{name} in {folder!r}: {note}" for name, table in tables.items() for note in table.notes)]
+    notes = [
+        *notes,
+        *(f"{named([name])} in {folder!r}: {note}" for name, table in tables.items() for note in table.notes),
+    ]
     rows = []
     for name, table in tables.items():
         own = None if posixpath.basename(name) in _METADATA else split_in(name)

@@ -16,13 +16,13 @@ from keras_t2i.core.files import written
 from keras_t2i.core.lettering import Lettering
 from keras_t2i.data.folder import FolderContents, read_folder
 from keras_t2i.data.images import Reading, window
+from keras_t2i.data.listing import named
 from keras_t2i.data.looks import found_intensities, is_cut, is_one_color, near_copies, notices
 from keras_t2i.data.rows import SkippedRow
 
 __all__ = ["FolderReport", "check_folder"]
 
 _CELL, _TEXT_WIDTH, _GAP, _COLUMNS, _FONT_SIZE = 112, 200, 8, 3, 13
-_NAMED = 3
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 
 
@@ -237,8 +237,7 @@ def _groups(names: np.ndarray, numbers: np.ndarray, known: np.ndarray | None = N
 
 def _named(names: tuple[str, ...], what: str) -> tuple[str, ...]:
     """A line that counts files and names some, where there are any."""
-    some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-    return (f"{what}: {len(names)} ({some}).",) if names else ()
+    return (f"{what}: {len(names)} ({named(names)}).",) if names else ()
 
 
 def _draw(contents: FolderContents, numbers: np.ndarray) -> Image.Image:

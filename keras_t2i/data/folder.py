@@ -65,10 +65,11 @@ def from_folder(
     does not need as much memory. A warning says of how many the crop leaves out more than a third, and which values
     become black and white where images have more than 8 bits a channel.
 
-    **Rows that cannot be used** (missing or damaged image, more than 100 megapixels, a path out of the folder, a
-    caption that is empty, not UTF-8, with a NUL or of more than 2,000 characters, a repeated row) are left out, counted
-    in a warning and named in `CaptionedImages.skipped`. A row is used whole or not at all; empty texts in a list of
-    captions do no harm. Images that no row names are counted in a warning too.
+    **Rows that cannot be used** (missing or damaged image, more than 100 megapixels, more than 192 MiB to decode, a
+    path out of the folder, a caption that is empty, not UTF-8, with a NUL or of more than 2,000 characters, a repeated
+    row) are left out, counted in a warning and named in `CaptionedImages.skipped`. A row is used whole or not at all;
+    empty texts in a list of captions do no harm. Control characters in captions become spaces. Images that no row names
+    are counted in a warning too.
 
     Args:
         folder: The folder.
@@ -255,9 +256,10 @@ def read_folder(
     )
     errors = records["error"]
     damaged = [
-        SkippedRow(*file.source, f"{file.name}: {error.decode('utf-8')}")
+        SkippedRow(*source, f"{file.name}: {error.decode('utf-8')}")
         for file, error in zip(rows.files, errors, strict=True)
         if error
+        for source in file.sources
     ]
     skipped = sorted([*rows.skipped, *damaged], key=lambda row: (row.file, row.line or 0))
     _check_skipped(str(folder), skipped, rows.num_rows, max_skipped_share)

@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import io
+import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import IcoImagePlugin, Image, ImageFile
 
+from keras_t2i.data.depths import STRIP_PIXELS, Box, Deep, eight_bits, is_in_halves, strips
 from keras_t2i.data.names import FITS
 
-__all__ = ["MAX_PIXELS", "Decoded", "Reading", "crop", "decode_image", "intensities", "pad", "stretch", "window"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "Decoded",
+    "Reading",
+    "crop",
+    "decode_image",
+    "intensities",
+    "pad",
+    "stretch",
+    "window",
+]
 
 MAX_PIXELS = 100_000_000
 """Images with more pixels are not decoded: a small file can unpack to gigabytes."""
 
-_LARGE_PIXELS = 25_000_000
+MAX_BYTES = 192 << 20
+"""Images that take more memory while they are decoded are not: 50 megapixels of RGB, 25 of 16 bits a channel."""
+
+_LARGE_BYTES = 32 << 20
+# Bytes a pixel as Pillow keeps them, in modes with less than four; and while it decodes formats that need more than it
+# keeps, each channel of JPEG2000 seven and of a progressive JPEG, which is never made smaller, two.
+_KEPT = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
+_DECODING = {"AVIF": 10, "QOI": 7, "WEBP": 16}
+_REDUCING_GAP = 3.0
 # Formats that hold pixels only: EPS and WMF files run outside programs, and stay shut.
 _FORMATS = ["AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP"]
 _DEEP_FORMATS = ["JPEG2000", "PNG", "PPM", "TIFF"]
-_NATIVE, _OTHER = ("L", "B") if sys.byteorder == "little" else ("B", "L")
-# Pillow keeps the high byte of colors of 16 bits. Read as if their bytes were swapped, it keeps the low one; gray with
-# transparency has four bytes a pixel, as RGBA has.
-_LOW_BYTES = {
-    f"{mode};16{order}": f"{mode};16{swapped}"
-    for mode in ("RGB", "RGBA")
-    for order, swapped in (("B", "L"), ("L", "B"), ("N", _OTHER))
-} | {"LA;16B": "RGBA"}
 _SCALES = (1, 255, 1023, 4095, 16383, 65535)
 _LEAST_USED = 0.2
-_SAMPLE, _OUTLIERS = 65_536, 0.001
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,6 +57,8 @@ _TURNS = {
 }
 _ORIENTATION_TAG = 0x0112
 _large_image = threading.Lock()
+# In one block, a large image goes back to the system as soon as it is freed; of smaller ones each thread keeps its own.
+Image.core.set_block_size(MAX_BYTES)
 
 
 @dataclass(frozen=True)
@@ -89,27 +103,20 @@ class Decoded(NamedTuple):
     intensities: tuple[float, float] | None
 
 
-class _Deep(NamedTuple):
-    """Values of more than 8 bits, shape `(H, W)` or `(H, W, 3)`, and opacity, uint8, shape `(H, W)`, or `None`."""
-
-    values: np.ndarray
-    alpha: np.ndarray | None
-
-
-def crop(width: int, height: int, image_size: int) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+def crop(width: int, height: int, image_size: int) -> tuple[Box, tuple[int, int]]:
     """The central square. As for all fits: the box that is kept of an image, and the size that it is brought to."""
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     return (left, top, left + side, top + side), (image_size, image_size)
 
 
-def pad(width: int, height: int, image_size: int) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+def pad(width: int, height: int, image_size: int) -> tuple[Box, tuple[int, int]]:
     """The whole image in its proportions, for white on both sides."""
     factor = image_size / max(width, height)
     return (0, 0, width, height), (max(1, round(width * factor)), max(1, round(height * factor)))
 
 
-def stretch(width: int, height: int, image_size: int) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+def stretch(width: int, height: int, image_size: int) -> tuple[Box, tuple[int, int]]:
     """The whole image, distorted."""
     return (0, 0, width, height), (image_size, image_size)
 
@@ -127,10 +134,10 @@ def decode_image(file: BinaryIO, image_size: int, reading: Reading | None = None
         reading: How it becomes square, and 8 bits.
 
     Raises:
-        ValueError: if the image is damaged, of an unknown format or larger than `MAX_PIXELS`.
+        ValueError: if the image is damaged, of an unknown format, or larger than `MAX_PIXELS` or `MAX_BYTES` allow.
     """
     with _opened(file, _FORMATS) as image:
-        return _decoded(image, file, image_size, reading or Reading())
+        return _decoded(image, image_size, reading or Reading())
 
 
 def intensities(file: BinaryIO) -> tuple[float, float] | None:
@@ -139,9 +146,9 @@ def intensities(file: BinaryIO) -> tuple[float, float] | None:
     Only files with more than 8 bits are decoded.
     """
     try:
-        with _opened(file, _DEEP_FORMATS) as image:
-            deep = _deep(image, file)
-            return None if deep is None else _extremes(deep.values)
+        with _opened(file, _DEEP_FORMATS) as image, _room(image, image.width * image.height):
+            deep = Deep.of(image)
+            return None if deep is None else deep.extremes()
     except ValueError:
         return None
 
@@ -172,13 +179,11 @@ def window(found: np.ndarray) -> tuple[float, float] | None:
 def _opened(file: BinaryIO, formats: list[str]) -> Iterator[ImageFile.ImageFile]:
     """Opens an image within the limits; whatever fails, in the block too, is a `ValueError` of one line."""
     try:
-        with Image.open(file, formats=formats) as image:
+        with Image.open(_unwrapped(file), formats=formats) as image:
             num_pixels = image.width * image.height
             if num_pixels > MAX_PIXELS:
                 raise ValueError(f"{num_pixels / 1e6:.0f} megapixels, more than {MAX_PIXELS // 1_000_000}")
-            # One large one at a time, or every core would hold hundreds of megabytes.
-            with _large_image if num_pixels > _LARGE_PIXELS else contextlib.nullcontext():
-                yield image
+            yield image
     except Image.UnidentifiedImageError as error:
         raise ValueError("not an image in a format that is read here") from error
     except Image.DecompressionBombError as error:
@@ -189,19 +194,59 @@ def _opened(file: BinaryIO, formats: list[str]) -> Iterator[ImageFile.ImageFile]
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
 
 
-def _decoded(image: ImageFile.ImageFile, file: BinaryIO, image_size: int, reading: Reading) -> Decoded:
+def _unwrapped(file: BinaryIO) -> BinaryIO:
+    """The PNG in an icon that is one: its size may be any, and Pillow decodes icons as it opens them."""
+    inner: BinaryIO = file
+    if file.read(4) == b"\0\0\1\0":
+        file.seek(0)
+        with contextlib.suppress(IndexError, ValueError, struct.error):
+            entry = IcoImagePlugin.IcoFile(file).entry[0]
+            file.seek(entry.offset)
+            content = file.read(entry.size)
+            inner = io.BytesIO(content) if content.startswith(b"\x89PNG") else file
+    file.seek(0)
+    return inner
+
+
+@contextlib.contextmanager
+def _room(image: ImageFile.ImageFile, num_pixels: int) -> Iterator[None]:
+    """Waits for the memory that it takes to decode an image: large ones are decoded one at a time.
+
+    Args:
+        image: The image, about to be decoded.
+        num_pixels: What is in the file, of which a draft is less.
+
+    Raises:
+        ValueError: if it takes more than `MAX_BYTES`.
+    """
+    channels = len(image.getbands())
+    each = 7 * channels if image.format == "JPEG2000" else _DECODING.get(image.format or "", _KEPT.get(image.mode, 4))
+    needed = image.width * image.height * each * (1 + is_in_halves(image))
+    if image.info.get("progressive"):
+        needed += 2 * channels * num_pixels
+    if needed > MAX_BYTES:
+        raise ValueError(
+            f"takes {needed >> 20} MiB to be decoded ({num_pixels / 1e6:.0f} megapixels), more than {MAX_BYTES >> 20};"
+            " make it smaller"
+        )
+    with _large_image if needed > _LARGE_BYTES else contextlib.nullcontext():
+        yield
+
+
+def _decoded(image: ImageFile.ImageFile, image_size: int, reading: Reading) -> Decoded:
     width, height = image.size
     image.draft(None, (2 * image_size, 2 * image_size))  # JPEG decodes straight to a smaller size where it can.
-    found: tuple[float, float] | None = None
-    shown: Image.Image = image
-    deep = _deep(image, file)
-    image.load()
-    orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    box, size = FITS[reading.fit](*image.size, image_size)
-    if deep is not None:
-        found = _extremes(deep.values)
-        shown = _eight_bits(deep, reading.intensity_range or window(np.asarray([found])) or found)
-    small = _smooth(shown.crop(box)).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    with _room(image, width * height):
+        deep = Deep.of(image)
+        image.load()
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        found = None if deep is None else deep.extremes()
+        between = reading.intensity_range or (window(np.asarray([found])) if found else None) or (0.0, 1.0)
+
+        def part(box: Box) -> Image.Image:
+            return _smooth(image.crop(box)) if deep is None else eight_bits(deep.part(box), between)
+
+        small = _resized(part, *FITS[reading.fit](*image.size, image_size))
     if small.mode == "RGBA":
         small = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small)
     small = small.convert("RGB")
@@ -215,63 +260,25 @@ def _decoded(image: ImageFile.ImageFile, file: BinaryIO, image_size: int, readin
     return Decoded(np.asarray(small), (width, height), found)
 
 
+def _resized(part: Callable[[Box], Image.Image], box: Box, size: tuple[int, int]) -> Image.Image:
+    """Resizes a box of an image of which `part` returns boxes: of a large one strip by strip, to take little memory."""
+    left, top, right, bottom = box
+    width, height = right - left, bottom - top
+    if width * height <= STRIP_PIXELS:
+        return part(box).resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+    across, down = (
+        max(1, int(side / wanted / _REDUCING_GAP)) for side, wanted in zip((width, height), size, strict=True)
+    )
+    reduced: Image.Image | None = None
+    for strip in strips(box, down):
+        shrunk = part(strip).reduce((across, down))
+        reduced = reduced or Image.new(shrunk.mode, (shrunk.width, -(-height // down)))
+        reduced.paste(shrunk, (0, (strip[1] - top) // down))
+    assert reduced is not None
+    return reduced.resize(size, Image.Resampling.LANCZOS, box=(0, 0, width / across, height / down))
+
+
 def _smooth(image: Image.Image) -> Image.Image:
     """Returns the image in a mode that can be resized smoothly: L, RGB or RGBA."""
     mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
     return image if image.mode == mode else image.convert(mode)
-
-
-def _deep(image: ImageFile.ImageFile, file: BinaryIO) -> _Deep | None:
-    """The values of an image with more than 8 bits a channel; others are not even decoded."""
-    transparent = image.info.get("transparency")
-    alpha = None
-    args = image.tile[0].args if image.tile else None
-    raw_mode = args[0] if isinstance(args, tuple) and args else args
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image)
-    elif raw_mode in _LOW_BYTES:
-        high = np.asarray(image)
-        file.seek(0)
-        with Image.open(file, formats=_DEEP_FORMATS) as again:
-            again.tile = [tile._replace(args=_with_low_bytes(tile.args)) for tile in again.tile]
-            low = np.asarray(again)
-        if raw_mode == "LA;16B":
-            high, low, alpha = low[..., 0], low[..., 1], low[..., 2]
-        elif high.shape[-1] == 4:
-            alpha = high[..., 3]
-            high, low = high[..., :3], low[..., :3]
-        values = high.astype(np.uint16) << 8 | low
-    else:
-        return None
-    if isinstance(transparent, int | tuple):
-        opaque = values != np.asarray(transparent)
-        alpha = np.where(opaque.any(-1) if values.ndim == 3 else opaque, 255, 0).astype(np.uint8)
-    return _Deep(values, alpha)
-
-
-def _with_low_bytes(args: Any) -> Any:
-    return (_LOW_BYTES[args[0]], *args[1:]) if isinstance(args, tuple) else _LOW_BYTES[args]
-
-
-def _extremes(values: np.ndarray) -> tuple[float, float]:
-    """The lowest and the highest value, but for one in a thousand: of a sample, and of what is finite."""
-    sample = values.reshape(-1)[:: values.size // _SAMPLE | 1]
-    finite = sample[np.isfinite(sample)]
-    if not finite.size:
-        raise ValueError("has no finite value")
-    return (
-        float(np.quantile(finite, _OUTLIERS, method="lower")),
-        float(np.quantile(finite, 1 - _OUTLIERS, method="higher")),
-    )
-
-
-def _eight_bits(deep: _Deep, between: tuple[float, float]) -> Image.Image:
-    """An image whose values between two become those from black to white: L, RGB or RGBA."""
-    low, high = between
-    values = np.nan_to_num(deep.values.astype(np.float32), nan=low, posinf=high, neginf=low)
-    scaled = (values.clip(low, high) - low) * (255.0 / (high - low))
-    image = Image.fromarray(scaled.round().astype(np.uint8))
-    if deep.alpha is not None:
-        image = image.convert("RGB")
-        image.putalpha(Image.fromarray(deep.alpha))
-    return image

@@ -105,7 +105,7 @@ def _refuse(listing: Listing, names: Sequence[str]) -> None:
         if not packed:
             continue
         name, others = packed[0], f", one of {len(packed)} such files" * (len(packed) > 1)
-        raise ValueError(f"No captioned images in {str(listing.folder)!r}: {name} is {what}{others}; {fix}.")
+        raise ValueError(f"No captioned images in {str(listing.folder)!r}: {named([name])} is {what}{others}; {fix}.")
 
 
 def folder_problem(folder: Path) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import posixpath
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from keras_t2i.core.printable import escaped
 from keras_t2i.data.splits import split_of_folders
 
 __all__ = ["IMAGE_SUFFIXES", "Listing", "named", "read_text", "suffix_of"]
@@ -31,7 +33,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a folder and its subfolders, without hidden ones.
+    """The files of a folder and its subfolders, without hidden ones, pipes and devices, which could be read for ever.
 
     Args:
         folder: The folder.
@@ -56,7 +58,11 @@ class Listing:
         for directory, folders, files in os.walk(folder, onerror=fail):
             folders[:] = [name for name in folders if not _is_hidden(name)]
             below = os.path.relpath(directory, folder).replace(os.sep, "/")
-            found += (posixpath.normpath(f"{below}/{name}") for name in files if not _is_hidden(name))
+            found += (
+                posixpath.normpath(f"{below}/{name}")
+                for name in files
+                if not _is_hidden(name) and not _is_pipe(os.path.join(directory, name))
+            )
         return cls(folder, tuple(sorted(found, key=lambda name: name.split("/"))))
 
     @cached_property
@@ -130,8 +136,8 @@ def suffix_of(name: str) -> str:
 
 
 def named(names: Iterable[str]) -> str:
-    """A few names for a message; one that is not UTF-8 could not be printed."""
-    names = [name.encode("utf-8", "backslashreplace").decode("utf-8") for name in names]
+    """A few names for a message, in which nothing does harm to a terminal."""
+    names = [escaped(name) for name in names]
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
@@ -148,3 +154,11 @@ def read_text(path: Path, num_bytes: int = -1) -> str:
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == _NO_DATA
+
+
+def _is_pipe(path: str) -> bool:
+    """Whether a file is there that is none of bytes; links that lead nowhere are told of by their rows."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False

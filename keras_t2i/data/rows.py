@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_t2i.core.printable import escaped, spaced
 from keras_t2i.data.found import CaptionRow, Wanted
 from keras_t2i.data.layouts import folder_problem, found_in
 from keras_t2i.data.listing import Listing, named
@@ -27,7 +28,7 @@ MAX_CAPTION_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class SkippedRow:
-    """A row that cannot be used.
+    """A row that cannot be used, as it can be printed: control characters are escaped.
 
     Args:
         file: Name of the metadata, caption or image file, relative to the folder.
@@ -38,6 +39,10 @@ class SkippedRow:
     file: str
     line: int | None
     reason: str
+
+    def __post_init__(self) -> None:
+        for name in ("file", "reason"):
+            object.__setattr__(self, name, escaped(getattr(self, name)))
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.reason}" if self.line else f"{self.file}: {self.reason}"
@@ -52,7 +57,7 @@ class CaptionedFile:
         path: Where the file is.
         captions: Its distinct captions, at least one.
         split: `"train"`, `"validation"`, `"test"`, another name as given, or `None` where none was given.
-        source: File and line that named it, for messages.
+        sources: File and line of each row that named it.
         size: Bytes in the file.
         modified: Time of its last change in nanoseconds.
     """
@@ -61,7 +66,7 @@ class CaptionedFile:
     path: str
     captions: list[str]
     split: str | None
-    source: tuple[str, int | None]
+    sources: list[tuple[str, int | None]]
     size: int
     modified: int
 
@@ -174,7 +179,7 @@ def _captioned_file(row: CaptionRow, place: _Place, captions: bool) -> Captioned
         path,
         _usable_captions(row.captions) if captions else [""],
         SPLIT_NAMES.get(split, split) or row.table_split or place.splits.get(located) or split_of_folders(located),
-        row.source,
+        [row.source],
         status.st_size,
         status.st_mtime_ns,
     )
@@ -197,7 +202,10 @@ def _file(path: str, name: str, root: str) -> tuple[str, os.stat_result]:
 
 
 def _usable_captions(value: Any) -> list[str]:
-    """Returns the distinct captions of a cell: one text, a list of texts, or such a list written in a text."""
+    """Returns the distinct captions of a cell: one text, a list of texts, or such a list written in a text.
+
+    Control characters become spaces: no encoder reads them, and a terminal would obey them.
+    """
     texts = value if isinstance(value, list) else [value]
     if isinstance(value, str) and value.lstrip().startswith("["):
         texts = _listed(value) or [value]  # Else a caption that happens to open with a bracket.
@@ -209,8 +217,8 @@ def _usable_captions(value: Any) -> list[str]:
             raise _UnusableRowError(f"caption {_short(text)} is not a text")
         problem = caption_problem(text)
         if problem is None:
-            captions[" ".join(text.split())] = None
-        elif text.strip():
+            captions[" ".join(spaced(text).split())] = None
+        elif spaced(text).strip():
             raise _UnusableRowError(problem)
     if not captions:
         raise _UnusableRowError("empty caption")
@@ -236,7 +244,7 @@ def _listed(text: str) -> list[str] | None:
 
 def caption_problem(text: str) -> str | None:
     """What keeps a text from being a caption; `None` where nothing does."""
-    if not text.strip():
+    if not spaced(text).strip():
         return "empty caption"
     if "\0" in text:
         return "caption has a NUL character"
@@ -264,10 +272,11 @@ def _add(file: CaptionedFile, by_name: dict[str, CaptionedFile]) -> None:
     if not new:
         raise _UnusableRowError(f"repeats {_where(known)}")
     known.captions.extend(new)
+    known.sources.extend(file.sources)
 
 
 def _where(file: CaptionedFile) -> str:
-    name, line = file.source
+    name, line = file.sources[0]
     return f"line {line}" if line else name
 
 

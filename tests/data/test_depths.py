@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -203,3 +206,93 @@ def test_a_named_range_holds_for_the_set_and_nothing_more_is_said(folder: Path, 
 def test_a_range_that_is_none_is_refused(folder: Path, wrong: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="two numbers, the lower first"):
         from_folder(folder, SIZE, intensity_range=wrong)
+
+
+# -- large images -----------------------------------------------------------------------------------------------------
+
+
+def bare(width: int, height: int, bits: int, kind: int) -> bytes:
+    """A PNG file of any size in which no pixels are."""
+    content = bytearray(png(np.zeros((1, 1), np.uint16), kind))
+    content[16:26] = struct.pack(">IIBB", width, height, bits, kind)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
+
+
+def icon(content: bytes) -> bytes:
+    """An icon whose picture is a PNG, and said to be of 256 pixels."""
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, 0, 0, 0, 0, 1, 32, len(content), 22) + content
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "I;16", "RGB;16"])
+def test_a_large_image_gets_the_pixels_that_it_has_whole(mode: str) -> None:
+    height, width = 1601, 2003  # Of several strips, and no multiple of anything.
+    values = np.random.default_rng(0).integers(0, 65_536, (height // 100 + 1, width // 100 + 1, 3)).astype(np.uint16)
+    values = values.repeat(100, axis=0).repeat(100, axis=1)[:height, :width]
+    eight = Image.fromarray((values / 257).round().astype(np.uint8))
+    if mode == "RGB;16":
+        whole, content = eight, png(values, COLOR)
+    elif mode == "I;16":
+        whole, content = Image.fromarray((values[..., 0] / 257).round().astype(np.uint8)), png(values[..., 0], GRAY)
+    else:
+        shown = eight.convert(mode)
+        file = io.BytesIO()
+        shown.save(file, "TIFF")
+        whole, content = shown.convert("L" if mode in "1L" else "RGB"), file.getvalue()
+    left = (width - height) // 2
+    square = whole.crop((left, 0, left + height, height)).resize(
+        (SIZE, SIZE), Image.Resampling.LANCZOS, reducing_gap=3.0
+    )
+    found = decode_image(io.BytesIO(content), SIZE, Reading(intensity_range=(0, 65_535)))
+    np.testing.assert_array_equal(found.pixels, np.asarray(square.convert("RGB")))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read as Linux tells it")
+@pytest.mark.parametrize(("kind", "most"), [(COLOR, 12), (GRAY, 6)])
+def test_a_deep_image_takes_little_more_memory_than_its_pixels(kind: int, most: float, tmp_path: Path) -> None:
+    side = 3000
+    shape = (side, side, 3) if kind == COLOR else (side, side)
+    (tmp_path / "deep.png").write_bytes(png(np.full(shape, 40_000, np.uint16), kind))
+    code = """
+import re, sys
+from pathlib import Path
+from keras_t2i.data.images import decode_image
+def memory(name): return 1024 * int(re.search(rf"{name}:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = memory("VmRSS")
+with open(sys.argv[1], "rb") as file:
+    assert decode_image(file, 16).pixels.min() > 150
+print((memory("VmHWM") - before) / 3000**2)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "deep.png")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(result.stdout) < most  # Bytes a pixel: twice four of color and a few strips; all at once it was 42.
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (bare(9_000, 9_000, 8, COLOR), "takes 308 MiB to be decoded (81 megapixels), more than 192; make it smaller"),
+        (bare(6_000, 6_000, 16, COLOR), "takes 274 MiB to be decoded (36 megapixels), more than 192; make it smaller"),
+        (bare(12_000, 9_000, 8, GRAY), "108 megapixels, more than 100"),
+        (icon(bare(12_000, 9_000, 8, COLOR)), "108 megapixels, more than 100"),
+        (icon(bare(9_000, 9_000, 8, COLOR)), "takes 308 MiB to be decoded (81 megapixels), more than 192"),
+    ],
+    ids=["color", "deep color", "gray", "icon", "smaller icon"],
+)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_an_image_that_takes_too_much_memory_is_refused_before_it_is_decoded(content: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(reason)):
+        decode_image(io.BytesIO(content), SIZE)
+
+
+def test_what_takes_less_is_decoded_as_far_as_it_goes() -> None:
+    with pytest.raises(ValueError, match=r"^(?!.*(MiB|megapixels))"):  # It has no pixels, and says so.
+        decode_image(io.BytesIO(bare(9_000, 9_000, 8, GRAY)), SIZE)
+
+
+def test_an_icon_that_is_a_png_has_its_pixels() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (300, 300), (10, 200, 90)).save(file, "PNG")
+    found = decode_image(io.BytesIO(icon(file.getvalue())), SIZE)
+    assert found.size == (300, 300)
+    assert (found.pixels == (10, 200, 90)).all()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import keras_t2i
 from PIL import Image
 
 from keras_t2i.data import FolderReport, check_folder, from_folder
@@ -265,3 +268,79 @@ def test_what_is_in_no_class_folder_is_named(folder: Path, check: Callable[..., 
     images(folder, "train/cat/1.png", "train/dog/2.png", "test/3.png")
     report = check(folder)
     assert [str(row) for row in report.skipped] == ["test/3.png: no folder that is named after a class"]
+
+
+# -- what could do harm to who reads it -------------------------------------------------------------------------------
+
+HARM = "\x1b[31m\nred\x07"
+
+
+def test_every_row_of_a_damaged_image_is_named(folder: Path, check: Callable[..., FolderReport]) -> None:
+    images(folder, "0.png")
+    (folder / "1.png").write_bytes(b"no image")
+    (folder / "metadata.csv").write_text("file_name,text\n1.png,a\n0.png,b\n1.png,c\n")
+    report = check(folder)
+    assert (report.num_rows, report.num_images) == (3, 1)
+    reason = "1.png: not an image in a format that is read here"
+    assert list(map(str, report.skipped)) == [f"metadata.csv:{line}: {reason}" for line in (2, 4)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such file names there")
+def test_names_of_files_are_escaped_wherever_they_are_told(folder: Path, check: Callable[..., FolderReport]) -> None:
+    images(folder, "0.png", f"{HARM}.png", f"{HARM} unnamed.png")
+    (folder / f"{HARM} damaged.png").write_bytes(b"no image")
+    rows = [{"file_name": name, "text": "a"} for name in ("0.png", f"{HARM}.png", f"{HARM} damaged.png")]
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    report = check(folder)
+    shown = "\\x1b[31m\\nred\\x07"
+    assert report.num_images == 2
+    assert [str(row) for row in report.skipped] == [
+        f"metadata.jsonl:3: {shown} damaged.png: not an image in a format that is read here"
+    ]
+    assert f"({shown} unnamed.png)" in report.notices[0]
+    printed = keras_t2i("data", "check", folder, "--image-size", 16)
+    assert (printed.code, "\x1b" in printed.out + printed.err, "\x07" in printed.err) == (0, False, False)
+    assert printed.err.splitlines()[:2] == [str(report.skipped[0]), f"Warning: {report.notices[0]}"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such file names there")
+def test_an_error_names_files_escaped(folder: Path) -> None:
+    table(folder, f"{HARM}.csv")
+    table(folder, "other.csv")
+    printed = keras_t2i("data", "check", folder)
+    assert printed.code == 2
+    assert printed.err.startswith("Error: \\x1b[31m\\nred\\x07.csv, other.csv in ")
+    assert len(printed.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (f"a {HARM} star", "a [31m red star"),
+        ("it\x92s\x7fred", "it s red"),
+        ("caf\u00e9 \u05e9\u05dc\u05d5\u05dd \U0001f469\u200d\U0001f467", None),
+    ],
+)
+def test_captions_have_spaces_for_control_characters(
+    written: str, read: str | None, folder: Path, check: Callable[..., FolderReport]
+) -> None:
+    images(folder, "0.png")
+    (folder / "metadata.jsonl").write_text(json.dumps({"file_name": "0.png", "text": written}))
+    assert check(folder).contents.files[0].captions == [read or written]
+
+
+def test_a_caption_of_control_characters_is_empty(folder: Path, check: Callable[..., FolderReport]) -> None:
+    images(folder, "0.png")
+    (folder / "metadata.jsonl").write_text(json.dumps({"file_name": "0.png", "text": "\x1b\x07"}))
+    assert [row.reason for row in check(folder).skipped] == ["empty caption"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes there")
+@pytest.mark.timeout(60)
+def test_pipes_are_not_read(folder: Path, check: Callable[..., FolderReport]) -> None:
+    images(folder, "0.png")
+    (folder / "0.txt").write_text("a star")
+    for name in ("metadata.csv", "captions.csv", "train.txt", "1.png", "1.txt"):
+        os.mkfifo(folder / name)
+    report = check(folder)
+    assert (report.num_rows, report.num_images, report.skipped) == (1, 1, ())
