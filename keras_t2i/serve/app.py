@@ -232,6 +232,7 @@ class _Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        app = _refuse_framing if _is_framed_twice(scope) else self._app
         start, code = time.perf_counter(), 500
         endpoint = "predict" if scope["path"].endswith(":predict") else "other"
 
@@ -242,11 +243,22 @@ class _Counted:
             await send(message)
 
         try:
-            await self._app(scope, receive, counted)
+            await app(scope, receive, counted)
         except ClientDisconnect:
             code = _GONE
         finally:
             self._metrics.request(endpoint, code, time.perf_counter() - start if endpoint == "predict" else None)
+
+
+def _is_framed_twice(scope: Scope) -> bool:
+    """Whether a proxy in front may see another end of this request than we do, and so another request behind it."""
+    names = {name for name, _ in scope["headers"]}
+    return b"transfer-encoding" in names and (b"content-length" in names or scope["http_version"] == "1.0")
+
+
+async def _refuse_framing(scope: Scope, receive: Receive, send: Send) -> None:
+    told = "The request says twice how long it is: send it with Content-Length or in chunks."
+    await _answer({"error": told}, 400, _CLOSE)(scope, receive, send)
 
 
 async def _unless_gone(work: Any, request: Request) -> dict[str, np.ndarray]:
