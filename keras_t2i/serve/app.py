@@ -1,4 +1,4 @@
-"""The routes: TF Serving's REST interface, health and metrics, around one model."""
+"""The routes: TF Serving's REST interface, its description, health and metrics, around one model."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ _LONG = 2**16
 _PATIENCE = 64
 """How many times its limit a body may go on, thrown away: who is cut off while sending sees no answer."""
 _CLOSE = {"Connection": "close"}
+_DESCRIPTION = Path(__file__).with_name("openapi.json")
 _LOOK = 1.0
 """Seconds between looks for another version."""
 
@@ -161,6 +163,9 @@ class Service:
             raise RequestError(self.obstacle, 503, {"Retry-After": "1"})
         return _answer({"status": "ready"})
 
+    async def description(self, request: Request) -> Response:
+        return Response(_DESCRIPTION.read_bytes(), media_type="application/json")
+
     async def metrics_text(self, request: Request) -> Response:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4")
 
@@ -215,6 +220,7 @@ def make_app(service: Service) -> Starlette:
             Route("/healthz", service.health),
             Route("/readyz", service.readiness),
             Route("/metrics", service.metrics_text),
+            Route("/openapi.json", service.description),
         ],
         middleware=[Middleware(_Counted, service=service)],
         exception_handlers={RequestError: _refusal, HTTPException: _http_refusal, Exception: _failure},
