@@ -70,6 +70,8 @@ class Versions:
         if (self._root / MARKER).is_file():
             return None
         self._seen = {path: state for path, state in self._seen.items() if path in folders.values()}
+        if live in folders:
+            self._tried.pop(folders[live], None)  # It was not refused, and may be gone back to.
         for version, path in sorted(folders.items(), reverse=True):
             if version == live:
                 return None

@@ -42,6 +42,13 @@ def test_the_greatest_version_is_to_be_live_and_to_take_it_away_rolls_back(tmp_p
     (tmp_path / "11.part").mkdir()
     assert found(versions, live=9) == (10, ten)
     assert found(versions, live=10) is None
+    eleven = put(tmp_path, 11)
+    assert found(versions, live=10) == (11, eleven)
+    assert found(versions, live=11) is None
+    shutil.rmtree(eleven)
+    version, load = versions.find(11) or (0, None)  # At once: it was whole when it was live.
+    assert (version, load and load()) == (10, ten)
+    assert found(versions, live=10) is None
     shutil.rmtree(ten)
     assert found(versions, live=10) == (9, tmp_path / "9")
     shutil.rmtree(tmp_path / "9")
