@@ -104,7 +104,7 @@ def _check_variables(path: Path) -> None:
         for name, dtype in reader.get_variable_to_dtype_map().items():
             if dtype.is_floating and not np.isfinite(reader.get_tensor(name).astype(np.float32, copy=False)).all():
                 raise ValueError(f"The SavedModel in {str(path)!r} holds weights that are not finite ({name}).")
-    except (tf.errors.OpError, RuntimeError) as error:
+    except (tf.errors.OpError, RuntimeError, IndexError) as error:
         raise ValueError(f"The weights of the SavedModel in {str(path)!r} cannot be read: it is damaged.") from error
 
 
