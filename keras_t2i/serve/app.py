@@ -1,4 +1,4 @@
-"""The routes: TF Serving's REST interface, health and metrics, around one model."""
+"""The routes: TF Serving's REST interface, its description, health and metrics, around one model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from starlette.applications import Starlette
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keras_t2i.serve import protocol
 from keras_t2i.serve.batching import Batcher
+from keras_t2i.serve.live import Live, Servable, Source, replaced, tried
 from keras_t2i.serve.metrics import Metrics
 from keras_t2i.serve.protocol import Query, RequestError
 from keras_t2i.serve.settings import Settings
@@ -33,22 +35,16 @@ _LONG = 2**16
 _PATIENCE = 64
 """How many times its limit a body may go on, thrown away: who is cut off while sending sees no answer."""
 _CLOSE = {"Connection": "close"}
-
-
-class Servable(Protocol):
-    """What is served: `keras_t2i.serve.model.Model`, or a stand-in."""
-
-    signatures: dict[str, protocol.Signature]
-
-    def metadata(self) -> dict[str, Any]: ...
-    def run(self, signature: str, columns: dict[str, protocol.Column]) -> dict[str, np.ndarray]: ...
-    def warm_up(self, max_batch_size: int) -> None: ...
+_DESCRIPTION = Path(__file__).with_name("openapi.json")
+_LOOK = 1.0
+"""Seconds between looks for another version."""
 
 
 class Service:
     """A model, its queue, and the state of the server.
 
     The model is loaded in the thread that will run it, while the server already listens and says that it is not ready.
+    Another version is loaded and tried in a second thread, while the live one answers, and takes its place only then.
 
     Args:
         name: Of the model, in addresses.
@@ -57,6 +53,8 @@ class Service:
         settings: The limits.
         on_ready: Called once, when the model answers.
         on_failure: Called if it cannot be loaded; the error is in `failure`.
+        source: Asked for other versions every second, if given.
+        announce: Told which version took the place of which, or was refused and why.
     """
 
     def __init__(
@@ -67,14 +65,22 @@ class Service:
         settings: Settings,
         on_ready: Callable[[], None] = lambda: None,
         on_failure: Callable[[], None] = lambda: None,
+        source: Source | None = None,
+        announce: Callable[[str], None] = lambda message: None,
     ) -> None:
-        self.name, self.version, self.settings = name, version, settings
-        self._load, self._on_ready, self._on_failure = load, on_ready, on_failure
+        self.name, self.settings = name, settings
+        self._version, self._load, self._on_ready, self._on_failure = version, load, on_ready, on_failure
+        self._source, self._announce = source, announce
         self.metrics = Metrics(settings.max_batch_size, lambda: self.batcher.queued_rows if self.batcher else 0)
-        self.model: Servable | None = None
+        self.live: Live | None = None
         self.batcher: Batcher | None = None
         self.failure: Exception | None = None
         self.stopping = False
+
+    @property
+    def version(self) -> int:
+        """The live one, or the one that is being loaded."""
+        return self._version if self.live is None else self.live.version
 
     @property
     def obstacle(self) -> str | None:
@@ -87,59 +93,65 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def running(self, app: Starlette) -> AsyncIterator[None]:
-        with ThreadPoolExecutor(1, "model") as thread:
+        with ThreadPoolExecutor(1, "versions") as loader, ThreadPoolExecutor(1, "model") as thread:
             start = asyncio.create_task(self._start(thread))
+            watch = None if self._source is None else asyncio.create_task(self._watch(self._source, loader))
             try:
                 yield
             finally:
                 self.stopping = True
+                if watch is not None:
+                    watch.cancel()
                 await start
                 if self.batcher is not None:
                     await self.batcher.stop()
 
     async def _start(self, thread: ThreadPoolExecutor) -> None:
-        def load() -> Servable:
-            model = self._load()
-            model.warm_up(self.settings.max_batch_size)
-            return model
-
         try:
-            self.model = await asyncio.get_running_loop().run_in_executor(thread, load)
-            self.batcher = Batcher(self.model.run, thread, self.settings, self.metrics.batch)
+            model = await asyncio.get_running_loop().run_in_executor(thread, tried, self._load, self.settings)
         except Exception as error:
             self.failure = error
             self._on_failure()
         else:
+            self.batcher = Batcher(thread, self.settings, self.metrics.batch)
+            self.live = Live(self._version, model)
             self._on_ready()
 
+    async def _watch(self, source: Source, thread: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        while not self.stopping:
+            await asyncio.sleep(_LOOK)
+            if self.live is not None and not self.stopping:
+                self.live = await loop.run_in_executor(
+                    thread, replaced, self.live, source, self.settings, self._announce
+                )
+
     async def predict(self, request: Request) -> Response:
-        self._check_address(request)
+        live = self._addressed(request)
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
             raise RequestError("Compressed requests are not taken: send it without Content-Encoding.", 415)
-        if self.stopping or self.model is None or self.batcher is None:
+        if self.stopping or live is None or self.batcher is None:
             raise RequestError(str(self.obstacle), 503, {"Retry-After": "1", **(_CLOSE if self.stopping else {})})
-        query = protocol.parse(await self._body(request), self.model.signatures, self.settings)
-        outputs = await _unless_gone(self.batcher.submit(query), request)
+        query = protocol.parse(await self._body(request), live.model.signatures, self.settings)
+        outputs = await _unless_gone(self.batcher.submit(query, live.model.run), request)
         body = await _encode(query, outputs)
-        if self.model.signatures[query.signature].draws:
+        if live.model.signatures[query.signature].draws:
             self.metrics.images(query.rows)
         return Response(body, media_type="application/json")
 
     async def status(self, request: Request) -> Response:
-        self._check_address(request)
-        state = "AVAILABLE" if self.batcher is not None else "LOADING"
+        state = "LOADING" if self._addressed(request) is None else "AVAILABLE"
         status = {"error_code": "OK", "error_message": ""}
         return _answer({"model_version_status": [{"version": str(self.version), "state": state, "status": status}]})
 
     async def metadata(self, request: Request) -> Response:
-        self._check_address(request)
-        if self.model is None:
+        if (live := self._addressed(request)) is None:
             raise RequestError(str(self.obstacle), 503, {"Retry-After": "1"})
         return _answer(
             {
-                "model_spec": {"name": self.name, "signature_name": "", "version": str(self.version)},
-                "metadata": {"signature_def": {"signature_def": self.model.metadata()}},
+                "model_spec": {"name": self.name, "signature_name": "", "version": str(live.version)},
+                "metadata": {"signature_def": {"signature_def": live.model.metadata()}},
             }
         )
 
@@ -151,10 +163,14 @@ class Service:
             raise RequestError(self.obstacle, 503, {"Retry-After": "1"})
         return _answer({"status": "ready"})
 
+    async def description(self, request: Request) -> Response:
+        return Response(_DESCRIPTION.read_bytes(), media_type="application/json")
+
     async def metrics_text(self, request: Request) -> Response:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4")
 
-    def _check_address(self, request: Request) -> None:
+    def _addressed(self, request: Request) -> Live | None:
+        """The live version, if it is the one that is asked for; none while the first is being loaded."""
         name = request.path_params["name"]
         version = request.path_params.get("version", str(self.version))
         if request.method != "POST" and ":" in name + version:  # The address of a prediction, read.
@@ -163,6 +179,7 @@ class Service:
             raise RequestError(f"There is no model {ascii(name)[:80]}; there is {self.name!r}.", 404)
         if version != str(self.version):
             raise RequestError(f"There is no version {ascii(version)[:40]}; there is {self.version}.", 404)
+        return self.live
 
     async def _body(self, request: Request) -> bytes:
         """The request's body, never more of it in memory than is allowed."""
@@ -203,6 +220,7 @@ def make_app(service: Service) -> Starlette:
             Route("/healthz", service.health),
             Route("/readyz", service.readiness),
             Route("/metrics", service.metrics_text),
+            Route("/openapi.json", service.description),
         ],
         middleware=[Middleware(_Counted, service=service)],
         exception_handlers={RequestError: _refusal, HTTPException: _http_refusal, Exception: _failure},
@@ -220,6 +238,7 @@ class _Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        app = _refuse_framing if _is_framed_twice(scope) else self._app
         start, code = time.perf_counter(), 500
         endpoint = "predict" if scope["path"].endswith(":predict") else "other"
 
@@ -230,11 +249,22 @@ class _Counted:
             await send(message)
 
         try:
-            await self._app(scope, receive, counted)
+            await app(scope, receive, counted)
         except ClientDisconnect:
             code = _GONE
         finally:
             self._metrics.request(endpoint, code, time.perf_counter() - start if endpoint == "predict" else None)
+
+
+def _is_framed_twice(scope: Scope) -> bool:
+    """Whether a proxy in front may see another end of this request than we do, and so another request behind it."""
+    names = {name for name, _ in scope["headers"]}
+    return b"transfer-encoding" in names and (b"content-length" in names or scope["http_version"] == "1.0")
+
+
+async def _refuse_framing(scope: Scope, receive: Receive, send: Send) -> None:
+    told = "The request says twice how long it is: send it with Content-Length or in chunks."
+    await _answer({"error": told}, 400, _CLOSE)(scope, receive, send)
 
 
 async def _unless_gone(work: Any, request: Request) -> dict[str, np.ndarray]:

@@ -18,12 +18,15 @@ from keras_t2i.serve.settings import Settings
 __all__ = ["Batcher"]
 
 Outputs = dict[str, np.ndarray]
+Run = Callable[[str, dict[str, Column]], Outputs]
+"""Answers a signature's columns; may raise."""
 
 
 @dataclasses.dataclass(eq=False)
 class _Part:
     """Rows that go into one batch together: a request, or a piece of a long one."""
 
+    run: Run
     signature: str
     columns: dict[str, Column]
     rows: int
@@ -35,25 +38,23 @@ class Batcher:
     """Gathers the rows of several requests into one call of the model.
 
     While one call runs, what arrives is gathered for the next. When it ends, the rest of those who were there are given
-    milliseconds to come back, and who is alone waits for nobody. Rows of one signature share a batch, in the order of
-    their arrival, and the oldest request always goes first. Batches are not padded to a few sizes: the graph takes
-    any, and no row depends on the others, so that padding would cost time and bring nothing.
+    milliseconds to come back, and who is alone waits for nobody. Rows of one model's signature share a batch, in the
+    order of their arrival, and the oldest request always goes first. Batches are not padded to a few sizes: the graph
+    takes any, and no row depends on the others, so that padding would cost time and bring nothing.
 
     Args:
-        run: Answers a signature's columns, in the thread; may raise.
-        thread: A single one.
+        thread: A single one, in which models run.
         settings: The limits.
         observe: Told the rows and seconds of every batch.
     """
 
     def __init__(
         self,
-        run: Callable[[str, dict[str, Column]], Outputs],
         thread: ThreadPoolExecutor,
         settings: Settings,
         observe: Callable[[int, float], None] = lambda rows, seconds: None,
     ) -> None:
-        self._run, self._thread, self._settings, self._observe = run, thread, settings, observe
+        self._thread, self._settings, self._observe = thread, settings, observe
         self._queue: deque[_Part] = deque()
         self._arrival = asyncio.Event()
         self._stopping = False
@@ -66,8 +67,8 @@ class Batcher:
     def full(self) -> bool:
         return self.queued_rows >= self._settings.max_queue
 
-    async def submit(self, query: Query) -> Outputs:
-        """Answers a query. If the caller is cancelled, what still waits leaves the queue.
+    async def submit(self, query: Query, run: Run) -> Outputs:
+        """Answers a query by a model. If the caller is cancelled, what still waits leaves the queue.
 
         Raises:
             RequestError: with 503 if the queue is full or closed, or what the model raised.
@@ -81,7 +82,7 @@ class Batcher:
                 503,
                 {"Retry-After": str(wait)},
             )
-        parts = list(self._parts(query))
+        parts = list(self._parts(query, run))
         self._queue.extend(parts)
         self.queued_rows += query.rows
         self._arrival.set()
@@ -103,12 +104,12 @@ class Batcher:
         self._arrival.set()
         await self._worker
 
-    def _parts(self, query: Query) -> Iterator[_Part]:
+    def _parts(self, query: Query, run: Run) -> Iterator[_Part]:
         loop, size = asyncio.get_running_loop(), self._settings.max_batch_size
         for start in range(0, query.rows, size):
             columns = {name: column[start : start + size] for name, column in query.columns.items()}
             rows = min(size, query.rows - start)
-            yield _Part(query.signature, columns, rows, loop.time(), loop.create_future())
+            yield _Part(run, query.signature, columns, rows, loop.time(), loop.create_future())
 
     async def _work(self) -> None:
         while True:
@@ -140,11 +141,12 @@ class Batcher:
                 return
 
     def _take(self) -> list[_Part]:
-        """The oldest request and, behind it, those of the same signature that fit into its batch."""
+        """The oldest request and, behind it, those of the same model and signature that fit into its batch."""
         batch: list[_Part] = []
         room = self._settings.max_batch_size
         for part in list(self._queue):
-            if room >= part.rows and (not batch or part.signature == batch[0].signature):
+            alike = not batch or (part.run, part.signature) == (batch[0].run, batch[0].signature)
+            if room >= part.rows and alike:
                 batch.append(part)
                 room -= part.rows
                 self._queue.remove(part)
@@ -175,7 +177,7 @@ class Batcher:
             first += part.rows
 
     def _call(self, batch: list[_Part]) -> Outputs:
-        outputs = self._run(batch[0].signature, {name: _joined(batch, name) for name in batch[0].columns})
+        outputs = batch[0].run(batch[0].signature, {name: _joined(batch, name) for name in batch[0].columns})
         rows = sum(part.rows for part in batch)
         if any(len(value) != rows for value in outputs.values()):
             raise RuntimeError(f"{batch[0].signature} was given {rows} rows and answered another number of them.")

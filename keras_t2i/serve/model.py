@@ -1,4 +1,4 @@
-"""The SavedModel: which version is served, what its signatures take, and its answers."""
+"""The SavedModel: what its signatures take, and its answers."""
 
 from __future__ import annotations
 
@@ -9,44 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_t2i.serve.protocol import DEFAULT_SIGNATURE, Column, RequestError, Signature, Tensor
+from keras_t2i.serve.versions import MARKER
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-__all__ = ["Model", "find_version", "model_name"]
+__all__ = ["Model"]
 
-_MARKER = "saved_model.pb"
 _VARIABLES = "variables/variables"
+_FINGERPRINT = "fingerprint.pb"
 _PREDICT = "tensorflow/serving/predict"
-
-
-def find_version(directory: str | os.PathLike[str]) -> tuple[Path, int]:
-    """Where the SavedModel of a directory lies, and its version.
-
-    Args:
-        directory: A SavedModel, which is version 1, or a folder of numbered ones, of which TF Serving takes the latest.
-
-    Raises:
-        ValueError: if it is neither.
-    """
-    root = Path(directory)
-    if (root / _MARKER).is_file():
-        number = root.resolve().name
-        return root, int(number) if number.isdecimal() else 1
-    names = [path.name for path in root.iterdir() if path.name.isdecimal()] if root.is_dir() else []
-    versions = [int(name) for name in names if (root / name / _MARKER).is_file()]
-    if not versions:
-        raise ValueError(
-            f"{str(root)!r} holds no SavedModel: neither {_MARKER}, nor a folder with a number for a name that does. "
-            "Write one with gan.export, or with: keras-t2i export MODEL -o DIRECTORY"
-        )
-    return next(root / name for name in names if int(name) == max(versions)), max(versions)
-
-
-def model_name(directory: str | os.PathLike[str]) -> str:
-    """The name under which TF Serving would know the model: that of the folder, or of the one above a version."""
-    path = Path(directory).resolve()
-    return path.parent.name if path.name.isdecimal() else path.name
 
 
 class Model:
@@ -67,6 +39,7 @@ class Model:
         self.definitions = _definitions(Path(path))
         self.signatures = {name: _signature(name, definition) for name, definition in self.definitions.items()}
         _check_variables(Path(path))
+        _check_graph(Path(path))
         try:
             # The restored object owns the variables: the functions alone do not keep them alive.
             self._loaded: Any = tf.saved_model.load(str(path))
@@ -131,8 +104,26 @@ def _check_variables(path: Path) -> None:
         for name, dtype in reader.get_variable_to_dtype_map().items():
             if dtype.is_floating and not np.isfinite(reader.get_tensor(name).astype(np.float32, copy=False)).all():
                 raise ValueError(f"The SavedModel in {str(path)!r} holds weights that are not finite ({name}).")
-    except (tf.errors.OpError, RuntimeError) as error:
+    except (tf.errors.OpError, RuntimeError, IndexError) as error:
         raise ValueError(f"The weights of the SavedModel in {str(path)!r} cannot be read: it is damaged.") from error
+
+
+def _check_graph(path: Path) -> None:
+    """Raises `ValueError` where the graph is not the one that was written, by the checksum that TensorFlow left."""
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
+    from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
+
+    if not (path / _FINGERPRINT).is_file():
+        return  # Before TensorFlow 2.12 there was none.
+    try:
+        told = FingerprintDef.FromString((path / _FINGERPRINT).read_bytes())
+        found = FingerprintDef.FromString(fingerprinting.CreateFingerprintDef(str(path)))
+    except (DecodeError, fingerprinting.FingerprintException, fingerprinting.FileNotFoundException) as error:
+        raise ValueError(f"The checksums of the SavedModel in {str(path)!r} cannot be read: it is damaged.") from error
+    same = (told.saved_model_checksum, told.checkpoint_hash) == (found.saved_model_checksum, found.checkpoint_hash)
+    if told.version == found.version and not same:  # The version is that of the way to compute it.
+        raise ValueError(f"The SavedModel in {str(path)!r} is damaged: its checksums are not those in {_FINGERPRINT}.")
 
 
 def _definitions(path: Path) -> dict[str, Any]:
@@ -141,9 +132,11 @@ def _definitions(path: Path) -> dict[str, Any]:
     from tensorflow.core.protobuf import saved_model_pb2
 
     try:
-        saved = saved_model_pb2.SavedModel.FromString((path / _MARKER).read_bytes())
+        saved = saved_model_pb2.SavedModel.FromString((path / MARKER).read_bytes())
+    except OSError as error:
+        raise ValueError(f"{str(path)!r} is no SavedModel: {MARKER} cannot be read ({error.strerror}).") from error
     except DecodeError as error:
-        raise ValueError(f"{str(path / _MARKER)!r} is damaged.") from error
+        raise ValueError(f"{str(path / MARKER)!r} is damaged.") from error
     for graph in saved.meta_graphs:
         if "serve" in graph.meta_info_def.tags:
             found = {name: value for name, value in graph.signature_def.items() if value.method_name == _PREDICT}

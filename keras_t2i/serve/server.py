@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from keras_t2i.serve.settings import Settings
 
 if TYPE_CHECKING:
-    from keras_t2i.serve.app import Servable
+    from keras_t2i.serve.live import Servable, Source
 
 __all__ = ["Server", "serve"]
 
@@ -31,6 +31,10 @@ def serve(
 
     It returns after SIGTERM or SIGINT, when all requests that it has accepted are answered.
 
+    A version with a greater number that is put into the folder takes the place of the live one while it answers, as
+    soon as it is whole, loaded and tried; if the live one is taken away, the one before does. A version that cannot be
+    served is announced in one line, and the live one stays.
+
     A SavedModel is a program: serve only such as you trust. There is neither encryption nor a password: on other hosts
     than the local one, put a proxy in front.
 
@@ -40,7 +44,7 @@ def serve(
         name: Of the model, in addresses; by default that of the folder.
         host: The address to listen at.
         port: The port; 0 for any that is free.
-        announce: Told the address once the model is ready.
+        announce: Told the address once the model is ready, and later which version is served or refused.
         **settings: Of `Settings`: `max_batch_size`, `max_delay`, `max_queue`, `max_rows`, `max_body_bytes`,
             `max_prompt_bytes`, `max_connections`, `read_timeout`, `write_timeout` and `stop_timeout`.
 
@@ -50,12 +54,12 @@ def serve(
     """
     if any(importlib.util.find_spec(package) is None for package in ("starlette", "uvicorn", "prometheus_client")):
         raise ImportError(EXTRA)
-    from keras_t2i.serve.model import Model, find_version, model_name
+    from keras_t2i.serve.model import Model
+    from keras_t2i.serve.versions import Versions, find_version, model_name
 
     path, version = find_version(model_directory)
-    Server(
-        lambda: Model(path), name or model_name(model_directory), version, host, port, Settings(**settings), announce
-    ).run()
+    name, source = name or model_name(model_directory), Versions(model_directory, Model)
+    Server(lambda: Model(path), name, version, host, port, Settings(**settings), announce, source).run()
 
 
 class Server:
@@ -68,7 +72,8 @@ class Server:
         host: The address to listen at.
         port: The port; 0 for any that is free.
         settings: The limits.
-        announce: Told the address once the model is ready.
+        announce: Told the address once the model is ready, and later which version is served or refused.
+        source: Of other versions.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Server:
         port: int = 8501,
         settings: Settings | None = None,
         announce: Callable[[str], None] = lambda message: None,
+        source: Source | None = None,
     ) -> None:
         import uvicorn
 
@@ -94,7 +100,14 @@ class Server:
         shown = f"[{host}]" if ":" in host else host
         self.address = f"http://{shown}:{self.port}/v1/models/{name}"
         self.service = Service(
-            name, version, load, settings, lambda: announce(self.address + ":predict"), on_failure=self.stop
+            name,
+            version,
+            load,
+            settings,
+            lambda: announce(self.address + ":predict"),
+            on_failure=self.stop,
+            source=source,
+            announce=announce,
         )
         config = uvicorn.Config(
             make_app(self.service),

@@ -122,17 +122,21 @@ class StandIn:
 
 
 @contextlib.contextmanager
-def in_thread(model: Any, load: Callable[[], Any] | None = None, **settings: Any) -> Iterator[Any]:
-    """A running server around a stand-in: its client, the server and the thread."""
-    ready = threading.Event()
-    server = Server(
-        load or (lambda: model), "toy", port=0, settings=Settings(**settings), announce=lambda _: ready.set()
-    )
+def in_thread(model: Any, load: Callable[[], Any] | None = None, source: Any = None, **settings: Any) -> Iterator[Any]:
+    """A running server around a stand-in: its client, the server and the thread, and what it announced."""
+    ready, lines = threading.Event(), []
+
+    def announce(line: str) -> None:
+        lines.append(line)
+        ready.set()
+
+    server = Server(load or (lambda: model), "toy", 1, port=0, settings=Settings(**settings), announce=announce,
+                    source=source)  # fmt: skip
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         assert load is not None or ready.wait(30)
-        yield SimpleNamespace(client=Client(server.port, "toy"), server=server, thread=thread, ready=ready)
+        yield SimpleNamespace(client=Client(server.port, "toy"), server=server, thread=thread, ready=ready, lines=lines)
     finally:
         if model is not None:
             model.gate.set()

@@ -44,7 +44,7 @@ def with_batcher(work: Callable[[Batcher, Doubler], Awaitable[None]], **settings
 
     async def run() -> None:
         with ThreadPoolExecutor(1) as thread:
-            batcher = Batcher(model, thread, Settings(**{"max_batch_size": 4, "max_delay": 0.1, **settings}))
+            batcher = Batcher(thread, Settings(**{"max_batch_size": 4, "max_delay": 0.1, **settings}))
             await work(batcher, model)
             model.gate.set()
             await batcher.stop()
@@ -54,11 +54,11 @@ def with_batcher(work: Callable[[Batcher, Doubler], Awaitable[None]], **settings
     return model
 
 
-async def started(batcher: Batcher, *queries: Query) -> list[asyncio.Task[Any]]:
+async def started(batcher: Batcher, model: Doubler, *queries: Query) -> list[asyncio.Task[Any]]:
     """Submits, and returns when the first has been taken, without a delay alone, and the rest waits."""
     tasks = []
     for one in queries:
-        tasks.append(asyncio.create_task(batcher.submit(one)))
+        tasks.append(asyncio.create_task(batcher.submit(one, model)))
         await asyncio.sleep(0.002)
     return tasks
 
@@ -66,7 +66,9 @@ async def started(batcher: Batcher, *queries: Query) -> list[asyncio.Task[Any]]:
 def test_everyone_gets_their_own_whatever_they_share_a_batch_with() -> None:
     async def work(batcher: Batcher, model: Doubler) -> None:
         queries = [query(*range(10 * n, 10 * n + 1 + n % 3)) for n in range(20)]
-        for one, answer in zip(queries, await asyncio.gather(*map(batcher.submit, queries)), strict=True):
+        for one, answer in zip(
+            queries, await asyncio.gather(*(batcher.submit(one, model) for one in queries)), strict=True
+        ):
             assert answer["y"].tolist() == (2 * one.columns["x"]).tolist()
             assert answer["text"].tolist() == one.columns["text"]
 
@@ -79,7 +81,7 @@ def test_who_is_alone_waits_for_nobody_and_two_find_together() -> None:
     async def work(batcher: Batcher, model: Doubler) -> None:
         async def client(number: int) -> None:
             for _ in range(10):
-                await batcher.submit(query(number))
+                await batcher.submit(query(number), model)
 
         await asyncio.wait_for(client(0), 2)
         assert [numbers for _, numbers in model.batches] == [[0]] * 10
@@ -93,7 +95,7 @@ def test_who_is_alone_waits_for_nobody_and_two_find_together() -> None:
 def test_long_requests_are_split_and_signatures_kept_apart_in_order() -> None:
     async def work(batcher: Batcher, model: Doubler) -> None:
         model.gate.clear()
-        tasks = await started(batcher, query(0), query(*range(1, 11)), query(11, signature="other"), query(12))
+        tasks = await started(batcher, model, query(0), query(*range(1, 11)), query(11, signature="other"), query(12))
         model.gate.set()
         answers = await asyncio.gather(*tasks)
         assert answers[1]["y"].tolist() == [2 * n for n in range(1, 11)]
@@ -108,16 +110,32 @@ def test_long_requests_are_split_and_signatures_kept_apart_in_order() -> None:
     ]
 
 
+def test_who_came_to_one_model_is_answered_by_it_and_not_in_a_batch_with_another() -> None:
+    other = Doubler()
+
+    async def work(batcher: Batcher, model: Doubler) -> None:
+        model.gate.clear()
+        tasks = await started(batcher, model, query(0), query(1))
+        tasks += await started(batcher, other, query(2))
+        tasks += await started(batcher, model, query(3))
+        model.gate.set()
+        assert [answer["y"].tolist() for answer in await asyncio.gather(*tasks)] == [[0], [2], [4], [6]]
+
+    model = with_batcher(work, max_delay=0)
+    assert [numbers for _, numbers in model.batches] == [[0], [1, 3]]
+    assert [numbers for _, numbers in other.batches] == [[2]]
+
+
 def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     async def work(batcher: Batcher, model: Doubler) -> None:
         model.gate.clear()
-        tasks = await started(batcher, query(0), query(1, 2, 3), query(4, 5))
+        tasks = await started(batcher, model, query(0), query(1, 2, 3), query(4, 5))
         assert (batcher.queued_rows, batcher.full) == (5, False)
         with pytest.raises(RequestError, match="5 rows are waiting, of at most 6") as error:
-            await batcher.submit(query(6, 7))
+            await batcher.submit(query(6, 7), model)
         assert error.value.status == 503
         assert int((error.value.headers or {})["Retry-After"]) >= 1
-        tasks += await started(batcher, query(8))
+        tasks += await started(batcher, model, query(8))
         assert batcher.full
         model.gate.set()
         await asyncio.gather(*tasks)
@@ -129,7 +147,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
 def test_who_leaves_takes_their_rows_out_of_the_queue_and_breaks_no_batch() -> None:
     async def work(batcher: Batcher, model: Doubler) -> None:
         model.gate.clear()
-        tasks = await started(batcher, query(0, 1), query(2), query(*range(10, 19)), query(3))
+        tasks = await started(batcher, model, query(0, 1), query(2), query(*range(10, 19)), query(3))
         for gone in (tasks[0], tasks[2]):  # One is being answered, one waits.
             gone.cancel()
         await asyncio.sleep(0.01)
@@ -145,13 +163,13 @@ def test_who_leaves_takes_their_rows_out_of_the_queue_and_breaks_no_batch() -> N
 def test_a_fault_is_of_the_one_who_made_it() -> None:
     async def work(batcher: Batcher, model: Doubler) -> None:
         model.gate.clear()
-        tasks = await started(batcher, query(0), query(1), query(666), query(2))
+        tasks = await started(batcher, model, query(0), query(1), query(666), query(2))
         model.gate.set()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(answers[2], RequestError)
         assert [answers[1]["y"].tolist(), answers[3]["y"].tolist()] == [[2], [4]]
         with pytest.raises(RuntimeError, match="1 rows"):
-            await batcher.submit(query(404))
+            await batcher.submit(query(404), model)
 
     model = with_batcher(work, max_delay=0)
     assert [numbers for _, numbers in model.batches] == [[0], [1, 666, 2], [1], [666], [2], [404]]
@@ -160,11 +178,11 @@ def test_a_fault_is_of_the_one_who_made_it() -> None:
 def test_stopping_answers_what_waits_and_refuses_the_rest() -> None:
     async def work(batcher: Batcher, model: Doubler) -> None:
         model.gate.clear()
-        tasks = await started(batcher, query(1), query(2), query(3, signature="other"))
+        tasks = await started(batcher, model, query(1), query(2), query(3, signature="other"))
         stopped = asyncio.create_task(batcher.stop())
         await asyncio.sleep(0)
         with pytest.raises(RequestError, match="stopping") as error:
-            await batcher.submit(query(4))
+            await batcher.submit(query(4), model)
         assert error.value.status == 503
         model.gate.set()
         assert [answer["y"].tolist() for answer in await asyncio.gather(*tasks)] == [[2], [4], [6]]

@@ -13,8 +13,9 @@ import tensorflow as tf
 from checks import one_line
 
 from keras_t2i.serve import serve
-from keras_t2i.serve.model import Model, find_version, model_name
+from keras_t2i.serve.model import Model
 from keras_t2i.serve.server import Server
+from keras_t2i.serve.versions import find_version, model_name
 
 
 def touch(path: Path) -> None:

@@ -214,6 +214,9 @@ def raw_post(*headers: str) -> bytes:
     return "\r\n".join(["POST /v1/models/stars:predict HTTP/1.1", "Host: x", *headers, "", ""]).encode()
 
 
+HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
 def test_compressed_bodies_are_refused_unread(client: Any) -> None:
     bomb = gzip.compress(bytes(2**26))
     assert len(bomb) < 2**20
@@ -236,11 +239,14 @@ def test_compressed_bodies_are_refused_unread(client: Any) -> None:
         (400, [raw_post("Content-Length: 5", "Content-Length: 6"), b"hello"]),
         (400, [raw_post("X: " + "y" * 100_000, "Connection: close")]),
         (400, [raw_post("Transfer-Encoding: chunked"), b"zz\r\n"]),
+        (400, [raw_post("Content-Length: 5", "Transfer-Encoding: chunked"), b"0\r\n\r\n", HIDDEN]),
+        (400, [raw_post("Content-Length: 45", "Transfer-Encoding: chunked"), b"0\r\n\r\n", HIDDEN]),
     ],
 )
 def test_hostile_bytes_are_refused(status: int, parts: list[bytes], client: Any) -> None:
     answer = client.raw(*parts)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
+    assert answer.count(b"HTTP/1.1 ") == 1, "a request that was hidden in another was answered"
     assert b'\r\n\r\n{"error":' in answer
     assert client.get("/readyz").status == 200
 
