@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_t2i.core.gate import Stored
 from keras_t2i.core.keras_internals import safe_mode
@@ -99,7 +100,8 @@ class _Count:
 
 
 def _bytes_of(shape: Any, dtype: Any) -> int:
-    """Bytes of an array; lengths that are not known yet count one."""
+    """Bytes of an array; lengths that are not known yet, `None` or a symbol of JAX, count one."""
     lengths = [shape] if isinstance(shape, int) else list(shape or ())
     bits = re.search(r"\d+$", keras.backend.standardize_dtype(dtype))
-    return math.prod(1 if each is None else int(each) for each in lengths) * (int(bits[0]) if bits else 8) // 8
+    known = (int(each) for each in lengths if isinstance(each, int | float | np.integer))
+    return math.prod(known) * (int(bits[0]) if bits else 8) // 8
