@@ -239,15 +239,22 @@ def test_compressed_bodies_are_refused_unread(client: Any) -> None:
         (400, [raw_post("Content-Length: 5", "Content-Length: 6"), b"hello"]),
         (400, [raw_post("X: " + "y" * 100_000, "Connection: close")]),
         (400, [raw_post("Transfer-Encoding: chunked"), b"zz\r\n"]),
-        (400, [raw_post("Content-Length: 5", "Transfer-Encoding: chunked"), b"0\r\n\r\n", HIDDEN]),
-        (400, [raw_post("Content-Length: 45", "Transfer-Encoding: chunked"), b"0\r\n\r\n", HIDDEN]),
     ],
 )
 def test_hostile_bytes_are_refused(status: int, parts: list[bytes], client: Any) -> None:
     answer = client.raw(*parts)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
-    assert answer.count(b"HTTP/1.1 ") == 1, "a request that was hidden in another was answered"
     assert b'\r\n\r\n{"error":' in answer
+    assert client.get("/readyz").status == 200
+
+
+@pytest.mark.parametrize("length", [5, 45])
+def test_a_request_that_is_hidden_in_another_is_not_answered(length: int, client: Any) -> None:
+    framed_twice = raw_post(f"Content-Length: {length}", "Transfer-Encoding: chunked")
+    answer = client.raw(framed_twice, b"0\r\n\r\n", HIDDEN)
+    # The connection is closed, and what was still on its way may take the answer with it.
+    assert not answer or answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") <= 1
     assert client.get("/readyz").status == 200
 
 
