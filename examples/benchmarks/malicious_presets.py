@@ -752,6 +752,9 @@ def hdf5_attacks() -> Iterator[Attack]:
     def data(place: Any) -> Any:
         return place[0][place[1]]
 
+    def some(test: Callable[[Any], Any]) -> Callable[[Any], bool]:
+        return lambda place: bool(test(data(place)[()]).any())
+
     large = {"shape": (1 << 16, 1 << 16), "dtype": "float32"}
     yield Attack(
         kind, "an external link", "preset", hdf5(links_out, lambda place: isinstance(link(place), h5py.ExternalLink))
@@ -798,35 +801,18 @@ def hdf5_attacks() -> Iterator[Attack]:
         hdf5(instead(**large), lambda place: data(place).nbytes == 1 << 34, "model.weights.h5"),
     )
     lies = "numbers that are not finite"
-    yield Attack(
-        lies,
-        "NaN in the generator",
-        "preset",
-        hdf5(filled(np.nan), lambda place: bool(np.isnan(data(place)[()]).any())),
-    )
-    yield Attack(
-        lies,
-        "infinity in the discriminator",
-        "preset",
-        hdf5(filled(np.inf), lambda place: bool(np.isinf(data(place)[()]).any()), "discriminator.weights.h5"),
-    )
+    for name, what, value, is_there, *file in (
+        ("NaN in the generator", "preset", np.nan, np.isnan),
+        ("infinity in the discriminator", "preset", np.inf, np.isinf, "discriminator.weights.h5"),
+        ("NaN in the denoiser", "preset", np.nan, np.isnan, "caption_denoiser.weights.h5"),
+        ("NaN in a text encoder", "encoder", np.nan, np.isnan, "model.weights.h5"),
+    ):
+        yield Attack(lies, name, what, hdf5(filled(value), some(is_there), *file))
     yield Attack(
         lies,
         "10^300, which float32 cannot hold",
         "preset",
         hdf5(filled(1e300, "float64"), lambda place: data(place)[()].max() > 1e299),
-    )
-    yield Attack(
-        lies,
-        "NaN in the denoiser",
-        "preset",
-        hdf5(filled(np.nan), lambda place: bool(np.isnan(data(place)[()]).any()), "caption_denoiser.weights.h5"),
-    )
-    yield Attack(
-        lies,
-        "NaN in a text encoder",
-        "encoder",
-        hdf5(filled(np.nan), lambda place: bool(np.isnan(data(place)[()]).any()), "model.weights.h5"),
     )
     yield Attack(
         lies, "NaN in adapters", "adapters", signed(lambda tensors, about: next(iter(tensors.values())).fill(np.nan))

@@ -12,12 +12,10 @@ from keras_t2i.cli.app import app, data_app, print_result, say, verbosity
 from keras_t2i.cli.options import (
     ChangedData,
     Data,
-    Encoder,
     Epochs,
     Minutes,
     Output,
     RunOutput,
-    SequenceLength,
     Steps,
     TensorBoard,
     with_options_of,
@@ -141,8 +139,6 @@ def finetune(
 def check(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder of captioned images.")],
     image_size: Annotated[int, typer.Option(help="Size at which the images are read, in pixels.")] = 64,
-    text_encoder: Encoder = "caption_mini_en",
-    sequence_length: SequenceLength = 32,
     contact_sheet: Annotated[Path | None, typer.Option(help="PNG to write: images with their captions.")] = None,
     **options: Any,
 ) -> None:
@@ -182,7 +178,8 @@ def check(
         if contact_sheet is not None:
             say(f"Contact sheet: {report.contact_sheet(contact_sheet)}")
         captions = [caption for file in report.contents.files for caption in file.captions]
-        return {**report.as_dict(), "reading": read_captions(captions, text_encoder, sequence_length, say)}
+        reading = read_captions(captions, config.text_encoder, config.sequence_length, say)
+        return {**report.as_dict(), "reading": reading}
 
     print_result(report)
 
@@ -193,8 +190,6 @@ def pack(
     data: Data,
     output: Output,
     image_size: Annotated[int, typer.Option(help="Size of the images, in pixels.")] = 64,
-    text_encoder: Encoder = "caption_mini_en",
-    sequence_length: SequenceLength = 32,
     **options: Any,
 ) -> None:
     """Write images and the embeddings of their captions as plain arrays, to train where there is no TensorFlow.
@@ -207,9 +202,6 @@ def pack(
     def packed() -> dict[str, Any]:
         from keras_t2i.runs.packing import pack
 
-        config = RunConfig(
-            data, image_size=image_size, text_encoder=text_encoder, sequence_length=sequence_length, **options
-        )
-        return pack(config, output)
+        return pack(RunConfig(data, image_size=image_size, **options), output)
 
     print_result(packed)

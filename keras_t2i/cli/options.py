@@ -39,12 +39,6 @@ TensorBoard = Annotated[
     bool,
     typer.Option("--tensorboard", help="Log losses and image grids for TensorBoard too.", rich_help_panel="Training"),
 ]
-Encoder = Annotated[
-    str, typer.Option("--text-encoder", help="What reads the captions: caption_mini_en or a KerasNLP preset.")
-]
-SequenceLength = Annotated[
-    int, typer.Option(min=4, help="Tokens of a caption that are read, its start and end included.")
-]
 ChangedData = Annotated[
     bool,
     typer.Option(

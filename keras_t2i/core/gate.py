@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, NoReturn
 from keras_t2i.core.errors import reason
 
 __all__ = [
+    "PACKED",
     "Stored",
     "check_classes",
     "check_finite",
@@ -36,6 +37,8 @@ _MOST_JSON_DEPTH = 64
 _MOST_HEADER_BYTES = 8 << 20
 _MOST_OBJECTS = 100_000
 _SPARE_LENGTH = 1 << 16
+PACKED = 8
+"""Times that an archive of weights can become smaller."""
 _PIECE = 1 << 22
 """Numbers that are looked at together."""
 
@@ -290,7 +293,7 @@ def read_arrays(content: Path | bytes, times: int = 1) -> dict[str, Any]:
 
     Args:
         content: A file, or what is in one.
-        times: How many times smaller the archive may have been packed.
+        times: How many times smaller the archive may have been packed: 1 for one that was not, or `PACKED`.
 
     Raises:
         ValueError: if it is none, or declares more than that.

@@ -11,7 +11,7 @@ from pathlib import Path
 from keras_t2i.data.captions_in_files import class_folders, every_image, text_files
 from keras_t2i.data.captions_in_tables import any_tables, json_annotations, metadata_tables
 from keras_t2i.data.found import Found, Wanted
-from keras_t2i.data.listing import Listing, named
+from keras_t2i.data.listing import IMAGE_SUFFIXES, Listing, named, suffix_of
 
 __all__ = ["LAYOUTS", "Layout", "folder_problem", "found_in"]
 
@@ -91,7 +91,7 @@ def found_in(listing: Listing, wanted: Wanted, captions: bool = True) -> Found:
                 f" {found.about}; leave caption_column out."
             )
         return found
-    others = [name for name in listing.files if name not in listing.images]
+    others = [name for name in listing.files if suffix_of(name) not in IMAGE_SUFFIXES]
     there = f", but {named(others)}: for a table with captions in another column, pass caption_column" if others else ""
     raise ValueError(
         f"No captions in {str(listing.folder)!r}: expected metadata.jsonl or metadata.csv with the columns file_name"

@@ -13,8 +13,6 @@ from keras_t2i.networks.mobilenet_v2 import Arrays, build_mobilenet_v2, kernel_s
 
 __all__ = ["Arrays", "build_mobilenet_v2", "fold_batch_normalization", "imagenet_arrays", "read_arrays"]
 
-_PACKED = 8  # Times that a file of weights can become smaller.
-
 
 def imagenet_arrays() -> Arrays:
     """Returns the ImageNet weights of `keras.applications`, folded.
@@ -69,7 +67,7 @@ def read_arrays(path: Path) -> Arrays:
     """
     arrays: Arrays = []
     try:
-        file = gate.read_arrays(path.read_bytes(), times=_PACKED)
+        file = gate.read_arrays(path.read_bytes(), times=gate.PACKED)
         for number, shape in enumerate(kernel_shapes()):
             kernel, bias = file[f"k{number:02d}"], file[f"b{number:02d}"]
             channels = shape[2] if shape[3] == 1 else shape[3]

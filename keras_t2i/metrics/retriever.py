@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_t2i.core.files import written
-from keras_t2i.core.gate import check_finite, read_arrays
+from keras_t2i.core.gate import PACKED, check_finite, read_arrays
 from keras_t2i.core.pixels import from_bytes
 from keras_t2i.metrics.hashed_text_tower import HashedTextTower, hash_captions
 
@@ -29,7 +29,6 @@ _MIN_GAIN = 0.005  # Of validation loss, in nats: less is not worth more rounds.
 MIN_IMAGES = 40
 """Images that a retriever needs to be trained on."""
 _FORMAT = 1
-_PACKED = 8  # Times that a file of weights can become smaller.
 
 
 class Retriever:
@@ -180,7 +179,7 @@ class Retriever:
         """
         content = Path(path).read_bytes()
         try:
-            arrays = read_arrays(content, times=_PACKED)
+            arrays = read_arrays(content, times=PACKED)
             for weight, array in arrays.items():
                 check_finite(array, weight)
             about = json.loads(str(arrays.pop("about")))

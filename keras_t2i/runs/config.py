@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from keras_t2i.presets.names import is_name
 from keras_t2i.runs.option import READ, Option, option
 from keras_t2i.transfer.strategies import STRATEGIES
 
-__all__ = ["NONE", "Option", "RunConfig", "options_of"]
+__all__ = ["NONE", "Option", "RunConfig", "known_to", "options_of"]
 
 NONE = "none"
 _ENCODERS = (NONE, "from_scratch", "caption_mini_en")
@@ -81,7 +81,7 @@ class RunConfig:
         "KerasNLP preset: a name or a directory. The default is in the package. Or **from_scratch**: the networks "
         "learn to read by themselves; or **none**: images without captions.",
         panel="Model",
-        commands=("train", "compare"),
+        commands=("train", "compare", "check", "pack"),
         varies=True,
     )
     sequence_length: int = option(
@@ -89,7 +89,7 @@ class RunConfig:
         "Tokens of a caption that are read, its start and end included; what is beyond is cut. The encoder in the "
         "package has 64 at most.",
         panel="Model",
-        commands=("train", "compare"),
+        commands=("train", "compare", "check", "pack"),
         limits=(4, None),
         varies=True,
     )
@@ -311,6 +311,15 @@ class RunConfig:
                 shown = os.path.basename(value) if isinstance(value, str) and os.path.isabs(value) else str(value)
                 told += [flag, shown]
         return told
+
+
+def known_to(saved: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    """A configuration in plain values, but for options that are not in a saved one and have their defaults.
+
+    What was begun before there was an option goes on with its default.
+    """
+    defaults = {each.name: each.default for each in fields(config)}
+    return {name: value for name, value in asdict(config).items() if name in saved or value != defaults[name]}
 
 
 def options_of(command: str | None = None) -> Mapping[str, tuple[Any, Option]]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from keras_t2i.runs.config import RunConfig
+from keras_t2i.runs.config import RunConfig, known_to
 
 __all__ = ["finetune", "train"]
 
@@ -74,13 +74,11 @@ def train(
 
 def _kept(config: RunConfig, run_dir: Path) -> dict[str, Any]:
     """What a run keeps of its configuration: one that was made before an option was there goes on with its default."""
-    values = asdict(config)
     try:
         saved = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return values  # New, or not to be read: which is said where it is written.
-    defaults = {field.name: field.default for field in fields(config)}
-    return {name: value for name, value in values.items() if name in saved or value != defaults[name]}
+        return asdict(config)  # New, or not to be read: which is said where it is written.
+    return known_to(saved, config)
 
 
 def finetune(

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from keras_t2i.metrics import MEASURES
 from keras_t2i.runs.compare.config import ComparisonConfig, Job
 from keras_t2i.runs.compare.methods import file_name, method
 from keras_t2i.runs.compare.summary import markdown, summarize
-from keras_t2i.runs.config import RunConfig
+from keras_t2i.runs.config import RunConfig, known_to
 from keras_t2i.transfer.strategies import needs_source
 
 if TYPE_CHECKING:
@@ -172,21 +172,15 @@ def _outcome(result: Path) -> str:
 
 
 def _check_same(path: Path, config: ComparisonConfig) -> None:
-    """Writes the configuration of a new comparison; one that an older release began lacks options, and has defaults."""
-    now = json.loads(json.dumps(asdict(config)))
+    """Writes the configuration of a new comparison; raises `ValueError` where it is not that of the one there."""
+    now = asdict(config)
     if path.exists():
-        saved = _with_defaults(json.loads(path.read_text(encoding="utf-8")), config)
-        if differing := [name for name in now if saved.get(name) != now[name]]:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        known = {**known_to(saved, config), "base": known_to(saved.get("base", {}), config.base)}
+        known = json.loads(json.dumps(known))
+        if differing := [name for name in known if saved.get(name) != known[name]]:
             raise ValueError(
                 f"{path.parent} holds another comparison (it differs in {', '.join(differing)}); choose another "
                 "directory."
             )
     write_file(path, json.dumps(now, indent=2, sort_keys=True) + "\n")
-
-
-def _with_defaults(saved: dict[str, Any], config: Any) -> dict[str, Any]:
-    defaults = {each.name: each.default for each in fields(config) if each.default is not MISSING}
-    found = {**defaults, **saved}
-    if "base" in saved:
-        found["base"] = _with_defaults(saved["base"], config.base)
-    return found
