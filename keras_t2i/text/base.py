@@ -119,7 +119,7 @@ class CaptionEncoder(keras.Layer):
     @cached_property
     def framing(self) -> int:
         """Tokens that frame a caption, as start and end do."""
-        return int(np.sum(np.asarray(self.token_ids([""])) != self._padding))
+        return int(np.sum(np.asarray(self._token_ids(_to_strings([""]))) != self._padding))
 
     def pieces(self, captions: Sequence[str]) -> list[np.ndarray]:
         """Token numbers of each caption before it is cut and framed, int32."""
