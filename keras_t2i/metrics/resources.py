@@ -122,9 +122,9 @@ def measure_resources(gan: Any, exports: Mapping[str, str | os.PathLike[str] | N
         The keys of `parameters`; `generator_multiply_adds` and, where there is one, `discriminator_multiply_adds` (one
         image with one caption); `preset_megabytes`, `saved_model_megabytes` and `litert_megabytes` (10^6 bytes; all
         files of the directory, those of the text encoder included); and the milliseconds of one image on this machine:
-        from noise and a sentence embedding `keras_ms` (the averaged generator in a compiled function), `saved_model_ms` and
-        `litert_ms` (its interpreter, one thread); from a caption `saved_model_from_caption_ms`, where the SavedModel
-        holds the text encoder.
+        from noise and a sentence embedding `keras_ms` (the averaged generator in a compiled function),
+        `saved_model_ms` and `litert_ms` (its interpreter, one thread); from a caption `saved_model_from_caption_ms`,
+        where the SavedModel holds the text encoder.
 
     Raises:
         ValueError: for an unknown name among `exports`, or a path that is no directory.

@@ -217,7 +217,7 @@ def _class_of(cls: type[Model], config: Mapping[str, Any]) -> type[Model]:
     """The class that a configuration is of, which has as many parts as are in it: `cls`, or one derived from it."""
     bases: list[Any] = list(cls.__mro__)
     base = [each for each in bases if hasattr(each, "part_classes")][-1]
-    fitting = [each for each in _derived(base) if each.part_classes and set(each.part_classes) <= set(config)]
+    fitting: list[Any] = [each for each in _derived(base) if each.part_classes and set(each.part_classes) <= set(config)]
     most = max((len(each.part_classes) for each in fitting), default=0)
     found = [each for each in fitting if len(each.part_classes) == most] or [cls]
     if cls not in found and not issubclass(found[0], cls):
