@@ -217,18 +217,18 @@ def _class_of(cls: type[Model], config: Mapping[str, Any]) -> type[Model]:
     """The class that a configuration is of, which has as many parts as are in it: `cls`, or one derived from it."""
     bases: list[Any] = list(cls.__mro__)
     base = [each for each in bases if hasattr(each, "part_classes")][-1]
-    fitting: list[Any] = [each for each in _derived(base) if each.part_classes and set(each.part_classes) <= set(config)]
-    most = max((len(each.part_classes) for each in fitting), default=0)
-    found = [each for each in fitting if len(each.part_classes) == most] or [cls]
+    kinds: list[Any] = [kind for kind in _derived(base) if kind.part_classes and set(kind.part_classes) <= set(config)]
+    most = max((len(kind.part_classes) for kind in kinds), default=0)
+    found = [kind for kind in kinds if len(kind.part_classes) == most] or [cls]
     if cls not in found and not issubclass(found[0], cls):
         raise ValueError(f"it is a {found[0].__name__}, not a {cls.__name__}.")
     return cls if cls in found else found[0]
 
 
-def _derived(cls: type) -> Iterator[Any]:
+def _derived(cls: Any) -> Iterator[Any]:
     yield cls
-    for each in cls.__subclasses__():
-        yield from _derived(each)
+    for derived in cls.__subclasses__():
+        yield from _derived(derived)
 
 
 def about_text(gan: Whole) -> dict[str, Any]:
