@@ -234,6 +234,9 @@ def _untouched(model: DiffusionTextToImage) -> int:
 
 
 def test_a_strategy_of_discriminators_is_refused_in_one_line() -> None:
+    with pytest.raises(ValueError, match="has no discriminator to freeze layers of") as error:
+        strategies.apply("freeze:discriminator=stem", tiny_flow())
+    assert one_line(error)
     with pytest.raises(ValueError, match=r"freeze_d needs a discriminator.*lora") as error:
         strategies.apply("freeze_d", tiny_flow())
     assert one_line(error)
