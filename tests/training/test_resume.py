@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_run import STEPS_PER_EPOCH, ShortEpochs, digest, make_gan
 
-from keras_t2i.training import Checkpoints, train
+from keras_t2i.training import Checkpoints, TrainingState, train
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -90,11 +90,19 @@ def test_the_last_line_of_a_run_that_was_stopped_tells_the_steps_that_were_done(
 
 
 def test_time_budget_is_kept_over_processes(tmp_path, capsys):
-    gan = make_gan("mlp", penalty=None)
-    state = train(gan, ShortEpochs(), tmp_path, minutes=0.02, verbose=0)
-    assert 1.2 <= state.seconds < 20
+    class Clock(keras.callbacks.Callback):
+        state, seconds = TrainingState(), []
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.seconds.append(self.state.seconds)
+
+    gan, clock = make_gan("mlp", penalty=None), Clock()
+    # Saved after each batch, so that the validation at the end comes after the last of these.
+    options = {"minutes": 0.02, "checkpoint_minutes": 0.0, "verbose": 0}
+    state = train(gan, ShortEpochs(), tmp_path, callbacks=[clock], **options)
+    assert [seconds >= 1.2 for seconds in clock.seconds] == [False] * (state.step - 1) + [True]
     assert Checkpoints(tmp_path / "checkpoints").restore(gan) == state
-    assert train(gan, ShortEpochs(), tmp_path, minutes=0.02, verbose=0).step == state.step
+    assert train(gan, ShortEpochs(), tmp_path, **options) == state
     assert "is finished" in capsys.readouterr().err
 
 
