@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -203,6 +203,26 @@ def test_stopping_finishes_what_was_accepted_and_refuses_the_rest(tools: Any) ->
         kept.close()
         running.thread.join(10)
         assert not running.thread.is_alive()
+
+
+@pytest.mark.parametrize("which", ["the first model", "another version"])
+def test_stopping_does_not_wait_for_a_model_that_is_tried(which: str, tools: Any) -> None:
+    class Long(tools.StandIn):
+        def warm_up(self, max_batch_size: int) -> Iterator[None]:
+            for _ in range(3000):
+                begun.set()
+                time.sleep(0.01)
+                yield
+
+    begun, long = threading.Event(), Long()
+    source = tools.OneMore(2, lambda: long)
+    source.is_there = which == "another version"
+    with tools.in_thread(None, lambda: tools.StandIn() if source.is_there else long, source=source) as running:
+        assert begun.wait(10)
+        running.server.stop()
+        running.thread.join(5)
+        assert not running.thread.is_alive()
+    assert not any(line.startswith("Version") for line in running.lines)
 
 
 def test_a_request_that_came_while_the_process_was_held_up_is_answered(tools: Any) -> None:
