@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import random
 from typing import Any
 
@@ -139,6 +140,18 @@ def test_requests_that_are_not_as_described_are_refused(client: Any, description
             answer = client.predict(request, path.format(name="stars", version=12))
             assert checked(answer, description, operation) == 400, json.dumps(request)
     assert refused > 100
+
+
+@pytest.mark.parametrize(("name", "schema"), [("seeds", "Seed"), ("truncation", "Truncation")])
+@pytest.mark.parametrize(("limit", "away"), [("minimum", -math.inf), ("maximum", math.inf)])
+def test_numbers_are_taken_up_to_the_limits_that_are_described(
+    name: str, schema: str, limit: str, away: float, client: Any, description: Description
+) -> None:
+    last = description.document["components"]["schemas"][schema][limit]
+    past = last + int(math.copysign(1, away)) if isinstance(last, int) else math.nextafter(last, away)
+    row = {"prompts": "a star", "seeds": 0, "truncation": 1.0}
+    statuses = [client.predict({"instances": [{**row, name: value}]}).status for value in (last, past)]
+    assert statuses == [200, 400]
 
 
 def spoilt(value: Any, chance: random.Random, others: list[Any]) -> None:
