@@ -9,6 +9,7 @@ import base64
 import json
 import math
 import random
+import re
 from typing import Any
 
 import pytest
@@ -41,6 +42,8 @@ class Description:
             return f"{where}: {type(value).__name__} for {schema['type']}"
         if isinstance(value, dict):
             return self._wrong_object(value, schema, where)
+        if "pattern" in schema and not re.search(schema["pattern"], value):
+            return f"{where}: {value!r}"
         size = len(value) if isinstance(value, list | str) else value
         for least, most in (("minimum", "maximum"), ("minItems", "maxItems"), ("minLength", "maxLength")):
             if not schema.get(least, size) <= size <= schema.get(most, size):
@@ -142,6 +145,35 @@ def test_requests_that_are_not_as_described_are_refused(client: Any, description
     assert refused > 100
 
 
+def test_prompts_are_taken_as_they_are_described(client: Any, description: Description) -> None:
+    text, binary = description.document["components"]["schemas"]["Prompt"]["oneOf"]
+    longest, pattern = text["maxLength"], binary["properties"]["b64"]["pattern"]
+    prompts = ["a" * longest, "a" * (longest + 1), "\N{BLACK STAR}" * longest]
+    statuses = [client.predict({"instances": [row(prompts=prompt)]}).status for prompt in prompts]
+    assert statuses == [200, 400, 400]
+    for b64 in (
+        "",
+        "QQ==",
+        "QUI=",
+        "QUJD",
+        "Q",
+        "QQ",
+        "QQ=",
+        "=",
+        "====",
+        "QQ==QQ==",
+        "QU JD",
+        "QU-_",
+        "\N{BLACK STAR}",
+    ):
+        answer = client.predict({"instances": [row(prompts={"b64": b64})]})
+        assert answer.status == (200 if re.search(pattern, b64) else 400), b64
+
+
+def row(**values: Any) -> dict[str, Any]:
+    return {"prompts": "a star", "seeds": 0, "truncation": 1.0, **values}
+
+
 @pytest.mark.parametrize(("name", "schema"), [("seeds", "Seed"), ("truncation", "Truncation")])
 @pytest.mark.parametrize(("limit", "away"), [("minimum", -math.inf), ("maximum", math.inf)])
 def test_numbers_are_taken_up_to_the_limits_that_are_described(
@@ -149,8 +181,7 @@ def test_numbers_are_taken_up_to_the_limits_that_are_described(
 ) -> None:
     last = description.document["components"]["schemas"][schema][limit]
     past = last + int(math.copysign(1, away)) if isinstance(last, int) else math.nextafter(last, away)
-    row = {"prompts": "a star", "seeds": 0, "truncation": 1.0}
-    statuses = [client.predict({"instances": [{**row, name: value}]}).status for value in (last, past)]
+    statuses = [client.predict({"instances": [row(**{name: value})]}).status for value in (last, past)]
     assert statuses == [200, 400]
 
 
