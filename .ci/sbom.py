@@ -73,6 +73,14 @@ def locked(text: str) -> dict[str, list[Pin]]:
     return pins
 
 
+def requirements_of(name: str) -> list[str]:
+    """What a package says that it needs; nothing where it is not installed, as it may be for other machines."""
+    try:
+        return importlib.metadata.requires(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+
+
 def needs(requirements: Iterable[str], extras: Iterable[str]) -> list[Requirement]:
     """Those of the requirements that hold on some machine, with one of the extras or without any."""
     found = map(Requirement, requirements)
@@ -91,10 +99,7 @@ def reached(first: list[Requirement]) -> dict[str, set[str]]:
         if (name, extras) in seen:
             continue
         seen.add((name, extras))
-        try:
-            theirs = needs(importlib.metadata.requires(name) or [], extras)
-        except importlib.metadata.PackageNotFoundError:
-            theirs = []
+        theirs = needs(requirements_of(name), extras)
         graph.setdefault(name, set()).update(canonicalize_name(each.name) for each in theirs)
         waiting += theirs
     return graph

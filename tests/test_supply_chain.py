@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import re
@@ -47,7 +46,7 @@ def test_the_lock_has_all_that_the_package_its_tests_and_what_they_need_ask_for(
     assert len(graph) > len(needed)
     assert sorted(set(graph) - set(pins)) == []
     for name in graph:
-        needed += sbom["needs"](installed_requirements(name), [])
+        needed += sbom["needs"](sbom["requirements_of"](name), [])
     assert [str(each) for each in needed if not allowed(each, pins[canonicalize_name(each.name)])] == []
 
 
@@ -57,13 +56,6 @@ def asked() -> list[str]:
     (own,) = [each for each in extras["dev"] if Requirement(each).name == PROJECT["name"]]
     lists = [PROJECT["dependencies"], extras["dev"], *(extras[name] for name in Requirement(own).extras)]
     return [*BUILD, *(each for requirements in lists for each in requirements if each != own)]
-
-
-def installed_requirements(name: str) -> list[str]:
-    try:
-        return importlib.metadata.requires(name) or []
-    except importlib.metadata.PackageNotFoundError:  # For another machine.
-        return []
 
 
 def allowed(requirement: Requirement, pins: list[Any]) -> bool:
