@@ -155,14 +155,12 @@ def kill(family: str, files: Files, number: int, draw: random.Random) -> None:
     else:
         next(moments)
     if aim is SAVE:
-        for _ in range(draw.randint(1, 2)):
-            wait_for_a_save(files, child)
-        time.sleep(draw.uniform(0, 0.03))
+        stop_inside_of_a_save(files, child, before, draw)
     else:
         time.sleep(draw.uniform(0, 2 if aim is TRAINING else 1))
     os.kill(child, signal.SIGKILL)
     code = ended(child)
-    left = sorted(name for name, number in leftovers(files).items() if before.get(name) != number)
+    left = begun_since(files, before)
     now = lines(files.moments("killed"))[begun:]
     place = SAVE if left else TRAINING if any(each["moment"] == "step" for each in now) else START
     append(files.kills, {"number": number, "code": code, "place": place, "left": left, "lines": begun + len(now)})
@@ -171,6 +169,11 @@ def kill(family: str, files: Files, number: int, draw: random.Random) -> None:
 def leftovers(files: Files) -> dict[str, int]:
     """Halves of checkpoints by name, with the numbers that the file system has for them."""
     return {path.name: path.stat().st_ino for path in checkpoints(files.run("killed")).glob(".tmp-*")}
+
+
+def begun_since(files: Files, before: dict[str, int]) -> list[str]:
+    """Halves of checkpoints that were not there before, by name."""
+    return sorted(name for name, number in leftovers(files).items() if before.get(name) != number)
 
 
 def watched(files: Files, child: int, begun: int) -> Iterator[str]:
@@ -183,6 +186,23 @@ def watched(files: Files, child: int, begun: int) -> Iterator[str]:
             yield from (each["moment"] for each in new)
         check_alive(files, child)
         time.sleep(0.01)
+
+
+def stop_inside_of_a_save(files: Files, child: int, before: dict[str, int], draw: random.Random) -> None:
+    """Stops a run at a random moment of a save: where that came too late, at an earlier one of the next."""
+    for _ in range(draw.randint(0, 1)):
+        wait_for_a_save(files, child)
+    most = 0.03
+    while True:
+        wait_for_a_save(files, child)
+        time.sleep(draw.uniform(0, most))
+        os.kill(child, signal.SIGSTOP)
+        os.waitid(os.P_PID, child, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        if begun_since(files, before):
+            return
+        os.kill(child, signal.SIGCONT)
+        check_alive(files, child)
+        most /= 2
 
 
 def wait_for_a_save(files: Files, child: int) -> None:
