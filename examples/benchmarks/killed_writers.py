@@ -3,14 +3,15 @@
 Command:  python examples/benchmarks/killed_writers.py
           python examples/benchmarks/killed_writers.py --writers checkpoint,preset --most 40
 Needs:    Linux and a C compiler: `faulty_disk.c` beside this file stands between the writer and the disk
-Cost:     5 minutes of one core
+Cost:     20 minutes of one core, three quarters of them for SavedModel and LiteRT
 Result:   a table, a row a writer: how many events it has, how often it was killed and the disk was full, and how often
           what was there afterwards was wrong. After a kill there has to be the old or the new, whole, and nothing else
           once it has been written again; after an error the old, whole, nothing beside it, and one line that names the
           place. Ends with 1 where anything was wrong.
 
 Each attempt is a process of its own, which ends in the middle: SIGKILL before the event, or after half of the bytes of
-a write. That the disk did fail is checked by how the process ended.
+a write. That the disk did fail is checked by how the process ended. It is a fork, for importing TensorFlow takes longer
+than writing; what computes with TensorFlow comes first, while the process that forks has not, for then it cannot.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Writer:
         read: What is there, told apart from another version; raises where it is not whole.
         is_tolerant: Whether it goes on without what it could not write, and says so, as a cache does.
         is_one: Whether it is one thing; else `read` gives names and contents, each of which may be old or new.
-        forks: Whether it works in a fork; TensorFlow's own writers get a new process, and are tried less often.
+        most: Kills at most, spread over its events.
     """
 
     name: str
@@ -57,14 +58,13 @@ class Writer:
     read: Callable[[Path], Any]
     is_tolerant: bool = False
     is_one: bool = True
-    forks: bool = True
+    most: int = 200
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--writers", default="", help="names, separated by commas; all of them by default")
     parser.add_argument("--most", type=int, default=200, help="kills of each writer at most, spread over its events")
-    parser.add_argument("--alone", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if "LD_PRELOAD" not in os.environ:
         with tempfile.TemporaryDirectory() as folder:
@@ -73,19 +73,13 @@ def main() -> int:
             subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
             environment = {**os.environ, "LD_PRELOAD": str(library), "TF_CPP_MIN_LOG_LEVEL": "3"}
             return subprocess.run([sys.executable, __file__, *sys.argv[1:]], env=environment, check=False).returncode
-    if options.alone:
-        name, there, mode, at, number = json.loads(options.alone)
-        chosen = next(writer for writer in writers() if writer.name == name)
-        said, code = written(chosen, Path(there), mode, at, number)
-        print(said)
-        return code
     print("| writer | events | killed | full disk | wrong |\n|---|---|---|---|---|")
     wrong = 0
     with tempfile.TemporaryDirectory() as scratch:
         chosen = options.writers.split(",") if options.writers else None
         for writer in writers():
             if chosen is None or writer.name in chosen:
-                events, killed, full, faults = tried(writer, Path(scratch, "there"), options.most)
+                events, killed, full, faults = tried(writer, Path(scratch), options.most)
                 wrong += len(faults)
                 print(f"| {writer.name} | {events} | {killed} | {full} | {len(faults)} |", flush=True)
                 for fault in faults[:5]:
@@ -93,19 +87,21 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def tried(writer: Writer, there: Path, most: int) -> tuple[int, int, int, list[str]]:
+def tried(writer: Writer, scratch: Path, most: int) -> tuple[int, int, int, list[str]]:
     """Events of a writer, attempts that were killed and that had no room, and what went wrong."""
-    old = fresh(writer, there)
-    events, size = counted(writer, there)
+    there, before = scratch / "there", scratch / "before"
+    shutil.rmtree(before, ignore_errors=True)
+    counted(writer, fresh(there), version=0)
+    old = writer.read(there)
+    there.rename(before)
+    events, size = counted(writer, fresh(there, before))
     new = writer.read(there)
     if old == new:
         raise RuntimeError(f"{writer.name}: the two versions cannot be told apart.")
     faults: list[str] = []
-    step = max(1, -(-events // (most if writer.forks else min(most, 20))))
-    kills = range(1, events + 1, step)
+    kills = range(1, events + 1, max(1, -(-events // min(most, writer.most))))
     for event in kills:
-        fresh(writer, there)
-        code, _ = attempt(writer, there, KILL, event)
+        code, _ = attempt(writer, fresh(there, before), KILL, event)
         place = f"{writer.name}, killed at event {event} of {events}"
         if code != -signal.SIGKILL:
             faults.append(f"{place}: was not killed, but ended with {code}")
@@ -113,10 +109,9 @@ def tried(writer: Writer, there: Path, most: int) -> tuple[int, int, int, list[s
         attempt(writer, there, COUNT)
         faults += [f"{place}: {name} was left" for name in litter(there)]
         faults += checked(f"{place} and written again", writer, there, (new,))
-    limits = [(int(share * size), errno.ENOSPC) for share in SHARES[:: 1 if writer.forks else 4]] + [(0, errno.EROFS)]
+    limits = [*((int(share * size), errno.ENOSPC) for share in SHARES), (0, errno.EROFS)]
     for room, number in limits:
-        fresh(writer, there)
-        code, said = attempt(writer, there, FULL, room, number)
+        code, said = attempt(writer, fresh(there, before), FULL, room, number)
         place = f"{writer.name}, {os.strerror(number)} with room for {room:,} of {size:,} bytes"
         if code != (0 if writer.is_tolerant else 3) or not said.strip():
             faults.append(f"{place}: ended with {code} and said {said!r}")
@@ -127,33 +122,28 @@ def tried(writer: Writer, there: Path, most: int) -> tuple[int, int, int, list[s
     return events, len(kills), len(limits), faults
 
 
-def fresh(writer: Writer, there: Path) -> Any:
-    """The old version, alone in an empty directory."""
+def fresh(there: Path, before: Path | None = None) -> Path:
+    """Where to write: an empty directory, or one with the old version."""
     shutil.rmtree(there, ignore_errors=True)
-    there.mkdir()
-    writer.write(there, 0)
-    return writer.read(there)
+    there.mkdir() if before is None else shutil.copytree(before, there)
+    return there
 
 
-def counted(writer: Writer, there: Path) -> tuple[int, int]:
-    """How many events writing the new version has, and how many bytes it writes."""
-    code, said = attempt(writer, there, COUNT)
+def counted(writer: Writer, there: Path, version: int = 1) -> tuple[int, int]:
+    """How many events writing a version has, and how many bytes it writes."""
+    code, said = attempt(writer, there, COUNT, version=version)
     if code:
         raise RuntimeError(f"{writer.name} cannot be written at all: {said}")
     return tuple(json.loads(said.splitlines()[-1]))  # type: ignore[return-value]
 
 
-def attempt(writer: Writer, there: Path, mode: int, at: int = 0, number: int = 0) -> tuple[int, str]:
-    """Writes the new version in a process of its own; how that ended, and what it said."""
-    if not writer.forks:
-        own = ["--alone", json.dumps([writer.name, str(there), mode, at, number])]
-        done = subprocess.run([sys.executable, __file__, *own], capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout
+def attempt(writer: Writer, there: Path, mode: int, at: int = 0, number: int = 0, version: int = 1) -> tuple[int, str]:
+    """Writes a version in a process of its own; how that ended, and what it said."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        said, code = written(writer, there, mode, at, number)
+        said, code = written(writer, there, mode, at, number, version)
         os.write(writing, said.encode()[:60_000])
         os._exit(code)
     os.close(writing)
@@ -162,15 +152,15 @@ def attempt(writer: Writer, there: Path, mode: int, at: int = 0, number: int = 0
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said
 
 
-def written(writer: Writer, there: Path, mode: int, at: int, number: int) -> tuple[str, int]:
-    """Writes the new version while the disk is told to fail: what was said, and how the process is to end."""
+def written(writer: Writer, there: Path, mode: int, at: int, number: int, version: int) -> tuple[str, int]:
+    """Writes a version while the disk is told to fail: what was said, and how the process is to end."""
     disk = ctypes.CDLL(None)
     disk.fault_events.restype = disk.fault_bytes.restype = ctypes.c_long
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         disk.fault_arm(os.fsencode(there), mode, ctypes.c_long(at), number)
         try:
-            writer.write(there, 1)
+            writer.write(there, version)
         except (OSError, ValueError) as error:  # What commands print in one line.
             return str(error), 3
         except BaseException:
@@ -211,9 +201,26 @@ def writers() -> Iterator[Writer]:
     """Everything in this package that writes what is to be kept."""
     from keras_t2i.text import TextEncoder
 
+    yield from writers_of_exports()
     encoder = TextEncoder.from_preset("caption_mini_en")
     yield from writers_of_data(encoder)
     yield from writers_of_models(encoder)
+
+
+def writers_of_exports() -> Iterator[Writer]:
+    from keras_t2i.models import build_gan
+    from keras_t2i.text import TextEncoder
+
+    def exported(format: str) -> Callable[[Path, int], None]:
+        def write(there: Path, version: int) -> None:
+            encoder = TextEncoder.from_preset("caption_mini_en")
+            build_gan("mlp", encoder, image_size=32, seed=version).export(there / "exported", format)
+
+        return write
+
+    variables = weights_of("exported/variables/variables.data-00000-of-00001")
+    yield Writer("SavedModel", exported("saved_model"), variables, most=60)
+    yield Writer("LiteRT", exported("litert"), weights_of("exported/generator.tflite"), most=60)
 
 
 def writers_of_models(encoder: Any) -> Iterator[Writer]:
@@ -245,17 +252,8 @@ def writers_of_models(encoder: Any) -> Iterator[Writer]:
         verify(there / "preset")
         return files(there)
 
-    def saved_model(there: Path, version: int) -> None:
-        models[version].export(there / "saved_model")
-
-    def litert(there: Path, version: int) -> None:
-        models[version].export(there / "bundle", "litert")
-
     yield Writer("checkpoint", checkpoint, newest)
     yield Writer("preset", preset, whole)
-    variables = "saved_model/variables/variables.data-00000-of-00001"
-    yield Writer("SavedModel", saved_model, weights_of(variables), forks=False)
-    yield Writer("LiteRT", litert, weights_of("bundle/generator.tflite"), forks=False)
 
 
 def writers_of_data(encoder: Any) -> Iterator[Writer]:

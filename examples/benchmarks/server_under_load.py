@@ -109,7 +109,7 @@ def started(directory: Path, **settings: Any) -> Iterator[Running]:
 def serve_here(directory: str, times: int = 1, **settings: Any) -> None:
     """What the process of a server does: it serves, so many times in turn, and prints what it answered each time."""
     from keras_t2i.serve import server
-    from keras_t2i.serve.model import Model
+    from keras_t2i.serve.model import first
     from keras_t2i.serve.settings import Settings
 
     def announce(line: str) -> None:
@@ -118,7 +118,7 @@ def serve_here(directory: str, times: int = 1, **settings: Any) -> None:
     if times == 1:
         server.serve(directory, NAME, port=0, announce=announce, **settings)
         return
-    model = Model(directory)
+    model = first(directory)
     for _ in range(times):
         one = server.Server(lambda: model, NAME, port=0, settings=Settings(**settings), announce=announce)
         one.run()

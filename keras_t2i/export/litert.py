@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 import keras_t2i
-from keras_t2i.core.files import sha256, written_atomically
+from keras_t2i.core.files import sha256
 from keras_t2i.core.latents import LATENTS_RULE, example_latents, latents_for
+from keras_t2i.export.disk import written_by_tensorflow
 from keras_t2i.export.litert_runner import BUNDLE, LiteRTBundle
 from keras_t2i.export.wordpiece import hugging_face_tokenizer
 
@@ -76,7 +77,7 @@ def write(
         raise ValueError("`int8-static` takes its ranges from captions: pass some of the training set as `captions`.")
     captions = list(captions or [gan.card.get("caption") or "a picture"])
     encoder = gan.text_encoder
-    with written_atomically(path, marker=BUNDLE) as directory:
+    with written_by_tensorflow(path, marker=BUNDLE) as directory:
         bundle: dict[str, Any] = {
             "format": "keras_t2i litert bundle 2",
             "versions": {"keras_t2i": keras_t2i.__version__, "tensorflow": tf.__version__},

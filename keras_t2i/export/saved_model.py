@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from keras_t2i.core.files import written_atomically
 from keras_t2i.core.pixels import rounded
+from keras_t2i.export.disk import written_by_tensorflow
 from keras_t2i.export.png_in_graph import PngWriter
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def write(gan: Drawable, path: str | os.PathLike[str], record_prompts: bool = Tr
 
     Raises:
         ValueError: if other files are at `path`.
+        OSError: if it cannot be written.
     """
     generator, encoder = gan.drawer, gan.text_encoder
     latent_dim = generator.latent_dim
@@ -99,5 +100,5 @@ def write(gan: Drawable, path: str | os.PathLike[str], record_prompts: bool = Tr
         module.tokenizer = encoder.preprocessor.tokenizer
         signatures = {"serving_default": generate_png, "generate": generate, "embed_text": embed_text}
     signatures["generate_from_embeddings"] = generate_from_embeddings
-    with written_atomically(path, marker="saved_model.pb") as directory:
+    with written_by_tensorflow(path, marker="saved_model.pb") as directory:
         tf.saved_model.save(module, str(directory), signatures=signatures)

@@ -14,9 +14,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_t2i
-from keras_t2i.core.files import written_atomically
 from keras_t2i.core.latents import LATENTS_RULE, example_latents, latents_for
 from keras_t2i.export import saved_model
+from keras_t2i.export.disk import written_by_tensorflow
 from keras_t2i.export.serving_ops import oldest_server, operations
 from keras_t2i.export.serving_warm_up import write_warm_up
 
@@ -61,7 +61,7 @@ def write(gan: Drawable, path: str | os.PathLike[str], record_prompts: bool = Tr
     """
     name = _model_name(gan, name)
     _refuse_other_files(Path(path).expanduser())
-    with written_atomically(path, marker=_MARKER) as directory:
+    with written_by_tensorflow(path, marker=_MARKER) as directory:
         model = directory / name / _VERSION
         saved_model.write(gan, model, record_prompts)
         server = oldest_server(operations(model))

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keras_t2i.serve import protocol
 from keras_t2i.serve.batching import Batcher
-from keras_t2i.serve.live import Live, Servable, Source, replaced, tried
+from keras_t2i.serve.live import Live, Servable, Source, Stopped, replaced, tried
 from keras_t2i.serve.metrics import Metrics
 from keras_t2i.serve.protocol import Query, RequestError
 from keras_t2i.serve.settings import Settings
@@ -91,6 +91,9 @@ class Service:
             return "The model is being loaded."
         return "The queue is full." if self.batcher.full else None
 
+    def _stops(self) -> bool:
+        return self.stopping
+
     @contextlib.asynccontextmanager
     async def running(self, app: Starlette) -> AsyncIterator[None]:
         with ThreadPoolExecutor(1, "versions") as loader, ThreadPoolExecutor(1, "model") as thread:
@@ -107,8 +110,11 @@ class Service:
                     await self.batcher.stop()
 
     async def _start(self, thread: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            model = await asyncio.get_running_loop().run_in_executor(thread, tried, self._load, self.settings)
+            model = await loop.run_in_executor(thread, tried, self._load, self.settings, self._stops)
+        except Stopped:
+            return
         except Exception as error:
             self.failure = error
             self._on_failure()
@@ -123,7 +129,7 @@ class Service:
             await asyncio.sleep(_LOOK)
             if self.live is not None and not self.stopping:
                 self.live = await loop.run_in_executor(
-                    thread, replaced, self.live, source, self.settings, self._announce
+                    thread, replaced, self.live, source, self.settings, self._announce, self._stops
                 )
 
     async def predict(self, request: Request) -> Response:

@@ -64,6 +64,10 @@ class Connection(H11Protocol):
         elif self._reading is None:
             self._reading = self.loop.call_later(self.settings.read_timeout, self._too_slow)
 
+    def timeout_keep_alive_handler(self) -> None:
+        # After the process was held up, a request may be there unread: the loop reads before it looks at this timer.
+        self.timeout_keep_alive_task = self.loop.call_later(0, super().timeout_keep_alive_handler)
+
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._writing is None:

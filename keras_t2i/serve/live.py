@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from keras_t2i.serve.protocol import DEFAULT_SIGNATURE, Column, Signature
 from keras_t2i.serve.settings import Settings
 
-__all__ = ["Live", "Servable", "Source", "replaced", "tried"]
+__all__ = ["Live", "Servable", "Source", "Stopped", "replaced", "tried"]
 
 
 class Servable(Protocol):
@@ -22,7 +22,7 @@ class Servable(Protocol):
 
     def metadata(self) -> dict[str, Any]: ...
     def run(self, signature: str, columns: dict[str, Column]) -> dict[str, np.ndarray]: ...
-    def warm_up(self, max_batch_size: int) -> None: ...
+    def warm_up(self, max_batch_size: int) -> Iterator[None]: ...
 
 
 class Source(Protocol):
@@ -39,21 +39,39 @@ class Live:
     model: Servable
 
 
-def tried(load: Callable[[], Servable], settings: Settings) -> Servable:
-    """A model that has answered at every size of batch."""
+class Stopped(Exception):  # noqa: N818  # No error: nobody needs the model any more.
+    """The server was told to stop while a model was tried."""
+
+
+def tried(load: Callable[[], Servable], settings: Settings, stopping: Callable[[], bool]) -> Servable:
+    """A model that has answered at every size of batch.
+
+    Raises:
+        Stopped: if `stopping` says so meanwhile.
+    """
     model = load()
-    model.warm_up(settings.max_batch_size)
+    for _ in model.warm_up(settings.max_batch_size):
+        if stopping():
+            raise Stopped
     return model
 
 
-def replaced(live: Live, source: Source, settings: Settings, announce: Callable[[str], None]) -> Live:
+def replaced(
+    live: Live,
+    source: Source,
+    settings: Settings,
+    announce: Callable[[str], None],
+    stopping: Callable[[], bool],
+) -> Live:
     """The version that is to be live: another, if there is one and it is sound."""
     if (found := source.find(live.version)) is None:
         return live
     version, load = found
     try:
-        model = tried(load, settings)
+        model = tried(load, settings, stopping)
         _check_alike(model, live)
+    except Stopped:
+        return live
     except Exception as error:
         told = next(iter(str(error).splitlines()), type(error).__name__)
         announce(f"Version {version} is refused, version {live.version} stays: {told}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from keras_t2i.serve.versions import MARKER
 if TYPE_CHECKING:
     import tensorflow as tf
 
-__all__ = ["Model"]
+__all__ = ["Model", "first"]
 
 _VARIABLES = "variables/variables"
 _FINGERPRINT = "fingerprint.pb"
@@ -75,12 +77,29 @@ class Model:
             raise RequestError(f"The model refuses this input: {_first_line(error)}") from error
         return {name: value.numpy() for name, value in outputs.items()}
 
-    def warm_up(self, max_batch_size: int) -> None:
-        """Calls every signature at the sizes that will come, so that no client waits for what is done once."""
+    def warm_up(self, max_batch_size: int) -> Iterator[None]:
+        """Calls every signature at the sizes that will come, so that no client waits for what is done once.
+
+        Yields after each call, as one may not want to go on.
+        """
         sizes = sorted({1, *(2**power for power in range(1, max_batch_size.bit_length())), max_batch_size})
         for name, signature in self.signatures.items():
             for size in sizes:
                 self.run(name, {key: _zeros(size, tensor) for key, tensor in signature.inputs.items()})
+                yield
+
+
+def first(path: str | os.PathLike[str]) -> Model:
+    """The model that a process begins to serve with.
+
+    What is in memory before it, TensorFlow above all, is looked through for the last time. To look through it whenever
+    a model is done with would hold up every thread, and makes up most of the time in which such a process ends.
+    """
+    import tensorflow_text  # noqa: F401  # Brings TensorFlow.
+
+    gc.collect()
+    gc.freeze()
+    return Model(path)
 
 
 def _zeros(size: int, tensor: Tensor) -> Column:

@@ -29,7 +29,8 @@ def serve(
 ) -> None:
     """Serves a SavedModel with TF Serving's REST interface until the process is told to stop.
 
-    It returns after SIGTERM or SIGINT, when all requests that it has accepted are answered.
+    It returns after SIGTERM or SIGINT, when all requests that it has accepted are answered. What the process
+    holds when it is called, it holds to its end (`gc.freeze`): it is there to serve.
 
     A version with a greater number that is put into the folder takes the place of the live one while it answers, as
     soon as it is whole, loaded and tried; if the live one is taken away, the one before does. A version that cannot be
@@ -54,12 +55,12 @@ def serve(
     """
     if any(importlib.util.find_spec(package) is None for package in ("starlette", "uvicorn", "prometheus_client")):
         raise ImportError(EXTRA)
-    from keras_t2i.serve.model import Model
+    from keras_t2i.serve.model import Model, first
     from keras_t2i.serve.versions import Versions, find_version, model_name
 
     path, version = find_version(model_directory)
     name, source = name or model_name(model_directory), Versions(model_directory, Model)
-    Server(lambda: Model(path), name, version, host, port, Settings(**settings), announce, source).run()
+    Server(lambda: first(path), name, version, host, port, Settings(**settings), announce, source).run()
 
 
 class Server:

@@ -176,7 +176,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         # Where `fit` was stopped within an epoch, validation has used the metrics since.
         for variable, value in zip(self.model.metrics_variables, self._running_means, strict=False):
             variable.assign(value)
-        if self.state.step != self._saved.step:
+        if self.state != self._saved:
             self._save()
 
     def _save_if_due(self) -> None:

@@ -208,6 +208,23 @@ def test_sixty_four_captions_by_three_seeds_in_a_clean_process(tmp_path: Path) -
     assert levels <= 1
 
 
+@pytest.mark.parametrize("format", ["saved_model", "serving"])
+def test_on_a_full_disk_the_older_export_stays_and_one_line_says_so(tmp_path: Path, format: str) -> None:
+    resource = pytest.importorskip("resource")
+    gan = tiny_gan("mlp")
+    gan.export(tmp_path / "exported", format)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # The system refuses to write more into any one file.
+    try:
+        with pytest.raises(OSError, match=r"File too large, after [\d,]+ bytes; [\d,]+ are free.*exported") as error:
+            gan.export(tmp_path / "exported", format)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    one_line(error)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_weights_that_are_not_finite_are_not_exported(tmp_path: Path) -> None:
     gan = tiny_gan("mlp")
     kernel = gan.ema_generator.weights[-1]

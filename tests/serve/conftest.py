@@ -108,8 +108,8 @@ class StandIn:
     def metadata(self) -> dict[str, Any]:
         return {}
 
-    def warm_up(self, max_batch_size: int) -> None:
-        pass
+    def warm_up(self, max_batch_size: int) -> Iterator[None]:
+        yield
 
     def run(self, signature: str, columns: dict[str, Any]) -> dict[str, np.ndarray]:
         self.calls.append((signature, list(columns["prompts"])))
@@ -119,6 +119,17 @@ class StandIn:
         if b"bug" in columns["prompts"]:
             raise RuntimeError("a bug of the model")
         return {"image_bytes": np.array(columns["prompts"], object)}
+
+
+class OneMore:
+    """A source that has one other version, once it is told to."""
+
+    def __init__(self, version: int, load: Callable[[], Any]) -> None:
+        self.version, self.load, self.is_there = version, load, False
+
+    def find(self, live: int) -> tuple[int, Callable[[], Any]] | None:
+        there, self.is_there = self.is_there, False
+        return (self.version, self.load) if there else None
 
 
 @contextlib.contextmanager
@@ -196,4 +207,6 @@ def client(running: Any) -> Client:
 @pytest.fixture(scope="session")
 def tools() -> SimpleNamespace:
     """What tests of this folder share, as they cannot import one another."""
-    return SimpleNamespace(in_thread=in_thread, in_process=in_process, StandIn=StandIn, rows=rows, DRAW=DRAW)
+    return SimpleNamespace(
+        in_thread=in_thread, in_process=in_process, StandIn=StandIn, OneMore=OneMore, rows=rows, DRAW=DRAW
+    )

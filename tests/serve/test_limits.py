@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import http.client
 import json
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -201,6 +203,55 @@ def test_stopping_finishes_what_was_accepted_and_refuses_the_rest(tools: Any) ->
         kept.close()
         running.thread.join(10)
         assert not running.thread.is_alive()
+
+
+@pytest.mark.parametrize("which", ["the first model", "another version"])
+def test_stopping_does_not_wait_for_a_model_that_is_tried(which: str, tools: Any) -> None:
+    class Long(tools.StandIn):
+        def warm_up(self, max_batch_size: int) -> Iterator[None]:
+            for _ in range(3000):
+                begun.set()
+                time.sleep(0.01)
+                yield
+
+    begun, long = threading.Event(), Long()
+    source = tools.OneMore(2, lambda: long)
+    source.is_there = which == "another version"
+    with tools.in_thread(None, lambda: tools.StandIn() if source.is_there else long, source=source) as running:
+        assert begun.wait(10)
+        running.server.stop()
+        running.thread.join(5)
+        assert not running.thread.is_alive()
+    assert not any(line.startswith("Version") for line in running.lines)
+
+
+def test_a_request_that_came_while_the_process_was_held_up_is_answered(tools: Any) -> None:
+    with tools.in_thread(tools.StandIn()) as running:
+        running.server._server.config.timeout_keep_alive = 0.2
+        body = json.dumps({"instances": tools.rows("a")}).encode()
+        request = post(running.client, body, f"Content-Length: {len(body)}")
+        with socket.create_connection(("127.0.0.1", running.client.port), timeout=10) as connection:
+            connection.sendall(request)
+            while (first := connection.recv(65536)) and not first.endswith(b"}"):
+                pass
+            _hold_up_and_send(connection, request, before=0.4)
+            answer = b""
+            while data := connection.recv(65536):  # Until it is closed, as who sends nothing for long is parted with.
+                answer += data
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.partition(b"\r\n\r\n")[2] == first.rpartition(b"\r\n")[2]
+
+
+def _hold_up_and_send(connection: socket.socket, data: bytes, before: float) -> None:
+    """Sends data after seconds in which no other thread of this process runs, and before any other does."""
+    held, interval = ctypes.PyDLL(None), sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    try:
+        time.sleep(0.05)  # The server waits for something to happen, and is told that nothing did.
+        held.usleep(int(before * 1e6))
+        assert held.send(connection.fileno(), data, len(data), 0) == len(data)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def _listens(port: int) -> bool:

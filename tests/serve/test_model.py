@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -91,3 +93,35 @@ def test_missing_packages_are_named_with_their_extra(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "keras-t2i[serve]" in done.stdout
+
+
+FIRST = """
+import gc, json, resource, sys, time
+import tensorflow_text
+from keras_t2i.serve.model import Model, first
+
+def seconds_of_collecting():
+    start = time.thread_time()
+    gc.collect()
+    return time.thread_time() - start
+
+gc.collect()
+before = seconds_of_collecting()
+model = first(sys.argv[1])
+list(model.warm_up(1))
+other = Model(sys.argv[1])
+between = seconds_of_collecting()
+spent = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps([before, between, spent.ru_utime + spent.ru_stime]), flush=True)
+"""
+
+
+def test_to_look_for_models_that_went_holds_up_nobody_and_neither_does_the_end(model_tree: Path) -> None:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-c", FIRST, str(model_tree / "12")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    all_of_it = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before, between, spent = json.loads(done.stdout)
+    ending = all_of_it.ru_utime + all_of_it.ru_stime - children.ru_utime - children.ru_stime - spent
+    assert between < before / 2
+    assert ending < 4 * before  # Else twice as long as that.

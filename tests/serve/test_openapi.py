@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import random
+import re
 from typing import Any
 
 import pytest
@@ -40,6 +42,8 @@ class Description:
             return f"{where}: {type(value).__name__} for {schema['type']}"
         if isinstance(value, dict):
             return self._wrong_object(value, schema, where)
+        if "pattern" in schema and not re.search(schema["pattern"], value):
+            return f"{where}: {value!r}"
         size = len(value) if isinstance(value, list | str) else value
         for least, most in (("minimum", "maximum"), ("minItems", "maxItems"), ("minLength", "maxLength")):
             if not schema.get(least, size) <= size <= schema.get(most, size):
@@ -139,6 +143,46 @@ def test_requests_that_are_not_as_described_are_refused(client: Any, description
             answer = client.predict(request, path.format(name="stars", version=12))
             assert checked(answer, description, operation) == 400, json.dumps(request)
     assert refused > 100
+
+
+def test_prompts_are_taken_as_they_are_described(client: Any, description: Description) -> None:
+    text, binary = description.document["components"]["schemas"]["Prompt"]["oneOf"]
+    longest, pattern = text["maxLength"], binary["properties"]["b64"]["pattern"]
+    prompts = ["a" * longest, "a" * (longest + 1), "\N{BLACK STAR}" * longest]
+    statuses = [client.predict({"instances": [row(prompts=prompt)]}).status for prompt in prompts]
+    assert statuses == [200, 400, 400]
+    for b64 in (
+        "",
+        "QQ==",
+        "QUI=",
+        "QUJD",
+        "Q",
+        "QQ",
+        "QQ=",
+        "=",
+        "====",
+        "QQ==QQ==",
+        "QU JD",
+        "QU-_",
+        "\N{BLACK STAR}",
+    ):
+        answer = client.predict({"instances": [row(prompts={"b64": b64})]})
+        assert answer.status == (200 if re.search(pattern, b64) else 400), b64
+
+
+def row(**values: Any) -> dict[str, Any]:
+    return {"prompts": "a star", "seeds": 0, "truncation": 1.0, **values}
+
+
+@pytest.mark.parametrize(("name", "schema"), [("seeds", "Seed"), ("truncation", "Truncation")])
+@pytest.mark.parametrize(("limit", "away"), [("minimum", -math.inf), ("maximum", math.inf)])
+def test_numbers_are_taken_up_to_the_limits_that_are_described(
+    name: str, schema: str, limit: str, away: float, client: Any, description: Description
+) -> None:
+    last = description.document["components"]["schemas"][schema][limit]
+    past = last + int(math.copysign(1, away)) if isinstance(last, int) else math.nextafter(last, away)
+    statuses = [client.predict({"instances": [row(**{name: value})]}).status for value in (last, past)]
+    assert statuses == [200, 400]
 
 
 def spoilt(value: Any, chance: random.Random, others: list[Any]) -> None:

@@ -82,17 +82,6 @@ def test_a_saved_model_by_itself_has_no_other_versions(tmp_path: Path) -> None:
     assert found(Versions(tmp_path / "gone", lambda path: path), live=1) is None
 
 
-class OneMore:
-    """A source that has one other version, once it is told to."""
-
-    def __init__(self, version: int, load: Callable[[], Any]) -> None:
-        self.version, self.load, self.is_there = version, load, False
-
-    def find(self, live: int) -> tuple[int, Callable[[], Any]] | None:
-        there, self.is_there = self.is_there, False
-        return (self.version, self.load) if there else None
-
-
 def until(condition: Callable[[], Any]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
@@ -102,7 +91,7 @@ def until(condition: Callable[[], Any]) -> None:
 
 def test_who_came_before_a_change_is_answered_by_the_version_they_came_to(tools: Any) -> None:
     old, new = tools.StandIn(), tools.StandIn()
-    source = OneMore(2, lambda: new)
+    source = tools.OneMore(2, lambda: new)
     with tools.in_thread(old, source=source, max_batch_size=1, max_delay=0) as running:
         client, pinned = running.client, "/v1/models/toy/versions/1:predict"
         old.gate.clear()
@@ -138,7 +127,7 @@ def test_a_version_that_would_not_answer_is_refused_in_one_line(bad: str, tools:
         other.signatures = {"other": tools.DRAW}
     elif bad == "warm-up":
         other.warm_up = lambda size: raising()
-    source = OneMore(2, raising if bad == "damaged" else lambda: other)
+    source = tools.OneMore(2, raising if bad == "damaged" else lambda: other)
     with tools.in_thread(tools.StandIn(), source=source) as running:
         source.is_there = True
         until(lambda: len(running.lines) == 2)

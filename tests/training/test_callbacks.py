@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
-from training_script import EMBEDDING_DIM, ShortEpochs, TableEncoder, make_gan
+from tiny_run import EMBEDDING_DIM, ShortEpochs, TableEncoder, make_gan
 
 from keras_t2i.training import (
     Checkpoints,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from training_script import ShortEpochs, TableEncoder, digest, make_gan
+from tiny_run import ShortEpochs, TableEncoder, digest, make_gan
 
 from keras_t2i.training import Checkpoints, TrainingState
 from keras_t2i.training.model_state import model_state

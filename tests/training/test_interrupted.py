@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_resume import read_log
-from training_script import STEPS_PER_EPOCH, ShortEpochs, digest, make_gan
+from tiny_run import STEPS_PER_EPOCH, ShortEpochs, digest, make_gan
 
 from keras_t2i.training import Checkpoints, TrainingState, train
 from keras_t2i.training.model_state import model_state

@@ -15,7 +15,7 @@ from keras import ops
 sys.path.insert(0, str(Path(__file__).parent))
 from keras_t2i.losses import NonSaturating
 from keras_t2i.penalties import R1
-from training_script import STEPS_PER_EPOCH, ShortEpochs, make_gan
+from tiny_run import STEPS_PER_EPOCH, ShortEpochs, make_gan
 
 from keras_t2i.training import Checkpoints, DivergedError, train
 from keras_t2i.training.model_state import model_state

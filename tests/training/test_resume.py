@@ -1,12 +1,8 @@
 import csv
 import json
 import os
-import random
-import signal
-import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import keras
@@ -14,12 +10,9 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-import training_script
-from training_script import STEPS_PER_EPOCH, ShortEpochs, digest, make_gan
+from tiny_run import STEPS_PER_EPOCH, ShortEpochs, digest, make_gan
 
-from keras_t2i.training import Checkpoints, train
-
-SCRIPT = Path(training_script.__file__)
+from keras_t2i.training import Checkpoints, TrainingState, train
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -53,60 +46,6 @@ def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(tmp_path, family
     for number in (1, 2, 3):
         grid = Path("grids") / f"epoch-000{number}.png"
         assert (tmp_path / "parts" / grid).read_bytes() == (tmp_path / "whole" / grid).read_bytes()
-
-
-def start(run_dir, family, epochs):
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(SCRIPT.parents[2])}
-    command = [sys.executable, str(SCRIPT), str(run_dir), family, str(epochs), "3"]
-    with open(run_dir.with_suffix(".err"), "a") as errors:
-        return subprocess.Popen(command, env=environment, stderr=errors)
-
-
-def kill_and_resume(tmp_path, family, kills, epochs, seed):
-    """Kills a run so many times, each time after it has saved something new, and lets it finish."""
-    run_dir = tmp_path / "killed"
-    draw = random.Random(seed)
-    killed, during_a_save = 0, 0
-    while True:
-        before = newest(run_dir)
-        process = start(run_dir, family, epochs)
-        if killed < kills:
-            while newest(run_dir) == before and process.poll() is None:
-                time.sleep(0.002)
-            time.sleep(draw.uniform(0, 0.15))
-            process.send_signal(signal.SIGKILL)
-            if process.wait() == -signal.SIGKILL:
-                killed += 1
-                during_a_save += any((run_dir / "checkpoints").glob(".tmp-*"))
-                continue
-        assert process.wait(timeout=300) == 0, run_dir.with_suffix(".err").read_text()[-2000:]
-        return killed, during_a_save, json.loads((run_dir / "digest.json").read_text())
-
-
-def newest(run_dir):
-    return max((path.name for path in (run_dir / "checkpoints").glob("checkpoint-*")), default="")
-
-
-def check_kills(tmp_path, family, kills, epochs):
-    gan = make_gan(family)
-    train(gan, ShortEpochs(), tmp_path / "whole", epochs=epochs, verbose=0)
-    killed, during_a_save, final = kill_and_resume(tmp_path, family, kills, epochs, seed=kills)
-    print(f"{family}: {killed} kills, {during_a_save} of them while a checkpoint was being written")
-    assert killed == kills
-    assert final == digest(gan)
-    assert read_log(tmp_path / "killed") == read_log(tmp_path / "whole")
-    assert len(list((tmp_path / "killed" / "checkpoints").iterdir())) == 2
-
-
-def test_three_kills_change_nothing(tmp_path):
-    check_kills(tmp_path, "mlp", kills=3, epochs=8)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3000)
-@pytest.mark.parametrize("family", ["mlp", "dcgan"])
-def test_twenty_kills_change_nothing(tmp_path, family):
-    check_kills(tmp_path, family, kills=20, epochs=30)
 
 
 def test_killed_before_the_first_checkpoint_is_a_new_run(tmp_path):
@@ -151,11 +90,19 @@ def test_the_last_line_of_a_run_that_was_stopped_tells_the_steps_that_were_done(
 
 
 def test_time_budget_is_kept_over_processes(tmp_path, capsys):
-    gan = make_gan("mlp", penalty=None)
-    state = train(gan, ShortEpochs(), tmp_path, minutes=0.02, verbose=0)
-    assert 1.2 <= state.seconds < 20
+    class Clock(keras.callbacks.Callback):
+        state, seconds = TrainingState(), []
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.seconds.append(self.state.seconds)
+
+    gan, clock = make_gan("mlp", penalty=None), Clock()
+    # Saved after each batch, so that the validation at the end comes after the last of these.
+    options = {"minutes": 0.02, "checkpoint_minutes": 0.0, "verbose": 0}
+    state = train(gan, ShortEpochs(), tmp_path, callbacks=[clock], **options)
+    assert [seconds >= 1.2 for seconds in clock.seconds] == [False] * (state.step - 1) + [True]
     assert Checkpoints(tmp_path / "checkpoints").restore(gan) == state
-    assert train(gan, ShortEpochs(), tmp_path, minutes=0.02, verbose=0).step == state.step
+    assert train(gan, ShortEpochs(), tmp_path, **options) == state
     assert "is finished" in capsys.readouterr().err
 
 

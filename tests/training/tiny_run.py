@@ -1,17 +1,13 @@
-"""A tiny training run, the same each time it is made, for tests that kill it."""
+"""A tiny training run, the same each time it is made."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import sys
 import zlib
-from pathlib import Path
 
 import keras
 import numpy as np
 
-from keras_t2i import training
 from keras_t2i.data.synthetic import shapes
 from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.networks.dcgan import DCGANDiscriminator, DCGANGenerator
@@ -74,25 +70,3 @@ def digest(gan: TextToImageGAN) -> dict[str, str]:
         values = [variable.numpy() for variable in getattr(gan, part).variables]
         hashes[part] = hashlib.sha256(b"".join(value.tobytes() for value in values)).hexdigest()
     return hashes
-
-
-def run(run_dir: Path, family: str, epochs: int, checkpoint_steps: int) -> None:
-    """One process's share of a run; the one that finishes it leaves `digest.json`."""
-    training.make_deterministic()
-    # Processes differ in their seed on purpose: after the first, the checkpoints alone may decide the outcome.
-    resumed = any((run_dir / "checkpoints").glob("checkpoint-*"))
-    gan = make_gan(family, seed=1 if resumed else 0)
-    training.train(
-        gan,
-        ShortEpochs(),
-        run_dir,
-        epochs=epochs,
-        checkpoint_steps=checkpoint_steps,
-        verbose=0,
-        config={"family": family},
-    )
-    (run_dir / "digest.json").write_text(json.dumps(digest(gan)))
-
-
-if __name__ == "__main__":
-    run(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
