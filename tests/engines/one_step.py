@@ -43,6 +43,8 @@ def made(family: str) -> TextToImage:
     gan.ema_generator.set_weights(gan.generator.get_weights())
     if adversarial:
         gan.compile(loss=networks.FAMILIES[family].loss, penalty=PENALTIES.get(family, "r1"))
+    else:  # Adam's first step takes the sign of a gradient however small, and round-off its sign near zero.
+        gan.compile(generator_optimizer=keras.optimizers.Adam(1e-3, epsilon=1e-4))
     return gan
 
 
