@@ -1,4 +1,4 @@
-"""Text-to-image GANs in Keras: train on your own captioned images, measure, and ship."""
+"""Text-to-image generators in Keras: train on your own captioned images, measure, and ship."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from keras_t2i import data, export, metrics, models, networks, objectives, presets, tasks, text, training, transfer
     from keras_t2i.image_features import ImageFeatures
-    from keras_t2i.models import TextToImageGAN
+    from keras_t2i.models import DiffusionTextToImage, TextToImage, TextToImageGAN
     from keras_t2i.objectives import augmentation, losses, penalties
     from keras_t2i.text import TextEncoder
 
 __all__ = [
+    "DiffusionTextToImage",
     "ImageFeatures",
     "TextEncoder",
+    "TextToImage",
     "TextToImageGAN",
     "__version__",
     "augmentation",
@@ -40,8 +42,10 @@ __all__ = [
 ]
 
 _CLASSES = {
+    "DiffusionTextToImage": "keras_t2i.models",
     "ImageFeatures": "keras_t2i.image_features",
     "TextEncoder": "keras_t2i.text",
+    "TextToImage": "keras_t2i.models",
     "TextToImageGAN": "keras_t2i.models",
 }
 _MODULES = {

@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i import networks
-from keras_t2i.models.gan import TextToImageGAN
+from keras_t2i.models import DiffusionTextToImage, TextToImageGAN, compile_gan
 
-FAMILIES = tuple(networks.FAMILIES)  # A new family is in every test of families at once.
+FAMILIES = tuple(name for name, family in networks.FAMILIES.items() if family.discriminator is not None)
+"""Those with a discriminator: a new one is in every test of families at once."""
 EMBEDDING_DIM = 8
 LATENT_DIM = 6
 
@@ -51,6 +52,17 @@ def tiny_gan(family: str = "dcgan", text_encoder: Any = None, image_size: int = 
             network.attention.share.assign(1.0)  # From zero, a tiny network would need long to get anywhere.
     gan.compile(**kwargs)
     return gan
+
+
+def tiny_flow(text_encoder: Any = None, image_size: int = 32, **settings: Any) -> DiffusionTextToImage:
+    """A compiled model that draws in steps, whose weights have left what they start from."""
+    of_generator, _ = networks.FAMILIES["flow"].tiny(image_size)
+    network = networks.FlowGenerator(image_size, **{**of_generator, **settings})
+    model = DiffusionTextToImage(text_encoder, network, EMBEDDING_DIM if text_encoder is None else None)
+    move_weights(model.generator)
+    model.ema_generator.set_weights(model.generator.get_weights())
+    compile_gan(model, "flow")
+    return model
 
 
 def make_batch(size: int = 4, image_size: int = 32, seed: int = 0) -> dict[str, np.ndarray]:

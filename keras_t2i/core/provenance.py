@@ -7,7 +7,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ def provenance(
     index: int = 0,
     truncation: float = 1.0,
     grid: Sequence[str] | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What is recorded of an image, in the order in which it is written.
 
@@ -52,12 +53,13 @@ def provenance(
         seed: The seed of the noise.
         index: The image's number in the call that drew it.
         truncation: The factor on the noise.
+        asked: What else decided what was drawn, by name, where it was not left to the model.
         grid: Of a picture that shows several images: the files beside it that hold them one by one.
     """
     text = {} if prompt is None else {"prompt": spaced(prompt[:MAX_PROMPT])}
     by = {"model": model, "generator": f"keras_t2i {keras_t2i.__version__}"}
     several = {} if grid is None else {"grid": list(grid)}
-    return {**text, "seed": seed, "index": index, "truncation": truncation, **by, **several}
+    return {**text, "seed": seed, "index": index, "truncation": truncation, **(asked or {}), **by, **several}
 
 
 def png(image: np.ndarray | Image.Image, facts: dict[str, Any], composite: bool = False) -> bytes:

@@ -30,6 +30,7 @@ def write(gan: Drawable, path: str | os.PathLike[str], record_prompts: bool = Tr
       one by which TF Serving knows that they travel as base64. Row `b` is `gan.generate(prompts[b], seed=seeds[b],
       truncation=truncation[b])`: its noise follows from its own seed, wherever in a batch a server may put it. For
       more images of a caption, send it again with other seeds.
+      A model that draws in steps has a fourth input, `num_steps` (int32, `[B]`), of which 0 is the model's own number.
     - `generate`: the same to `images` (uint8, `[B, H, W, 3]`).
     - `generate_from_embeddings`: `latents` (float32, `[B, Z]`) and `sentence_embeddings` (float32, `[B, D]`) to
       `images` (float32 in [-1, 1], `[B, H, W, 3]`). The embeddings are those of `embed_text`.
@@ -50,6 +51,9 @@ def write(gan: Drawable, path: str | os.PathLike[str], record_prompts: bool = Tr
     latent_dim = generator.latent_dim
     prompts = tf.TensorSpec((None,), tf.string, "prompts")
     seeds, truncation = tf.TensorSpec((None,), tf.int64, "seeds"), tf.TensorSpec((None,), tf.float32, "truncation")
+    asked = [prompts, seeds, truncation]
+    if hasattr(generator, "num_steps"):
+        asked.append(tf.TensorSpec((None,), tf.int32, "num_steps"))
     latents = tf.TensorSpec((None, latent_dim), tf.float32, "latents")
     embeddings = tf.TensorSpec((None, gan.embedding_dim), tf.float32, "sentence_embeddings")
 
@@ -61,22 +65,27 @@ def write(gan: Drawable, path: str | os.PathLike[str], record_prompts: bool = Tr
     def embed_text(prompts: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"sentence_embeddings": gan.denoised(encoder(prompts)["sentence_embeddings"])}
 
-    def draw(prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
+    def draw(prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor, *num_steps: tf.Tensor) -> tf.Tensor:
         latents = tf.map_fn(
             lambda seed: tf.random.stateless_normal((latent_dim,), tf.stack([seed, 0]), alg="philox"),
             seeds,
             fn_output_signature=tf.TensorSpec((latent_dim,), tf.float32),
         )
         text = embed_text(prompts)["sentence_embeddings"]
-        return rounded(generator(latents * truncation[:, None], text, training=False))
+        if not num_steps:
+            return rounded(generator(latents * truncation[:, None], text, training=False))
+        steps = tf.where(num_steps[0] < 1, generator.num_steps, num_steps[0])
+        return rounded(generator.draw(latents * truncation[:, None], text, steps, generator.own_guidance))
 
-    @tf.function(input_signature=[prompts, seeds, truncation], autograph=False)
-    def generate(prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"images": draw(prompts, seeds, truncation)}
+    @tf.function(input_signature=asked, autograph=False)
+    def generate(prompts: tf.Tensor, *asked: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"images": draw(prompts, *asked)}
 
-    @tf.function(input_signature=[prompts, seeds, truncation], autograph=False)
-    def generate_png(prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> dict[str, tf.Tensor]:
-        images = draw(prompts, seeds, truncation)
+    @tf.function(input_signature=asked, autograph=False)
+    def generate_png(
+        prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor, *num_steps: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        images = draw(prompts, seeds, truncation, *num_steps)
         return {"image_bytes": module.png(images, prompts, seeds, truncation)}
 
     # A plain module, so that the weights and the tokenizer's tables are written, and nothing of Keras is. (Keras' own

@@ -141,6 +141,7 @@ def _rows(gan: Drawable, inputs: Collection[str]) -> dict[str, np.ndarray]:
         "prompts": np.array([_caption(gan).encode()] * most, object),
         "seeds": np.arange(most, dtype=np.int64),
         "truncation": np.ones(most, np.float32),
+        "num_steps": np.zeros(most, np.int32),
         "latents": latents_for(0, most, gan.drawer.latent_dim),
         "sentence_embeddings": np.ones((most, gan.embedding_dim), np.float32),
     }
@@ -187,7 +188,7 @@ tags: [tensorflow-serving, text-to-image, gan]
 
 {description}
 
-{size} x {size} pixels, drawn by a {generator} in one pass. Fingerprint: `{model}`
+{size} x {size} pixels, drawn by a {generator} in {passes}. Fingerprint: `{model}`
 
 {sections}## Serve
 
@@ -222,6 +223,7 @@ def _card(gan: Drawable, facts: dict[str, Any]) -> str:
     default = facts["signatures"]["serving_default"]["inputs"]
     if "prompts" in default:
         inputs: dict[str, Any] = {"prompts": [_caption(gan)], "seeds": [3], "truncation": [1.0]}
+        inputs |= {"num_steps": [0]} if "num_steps" in default else {}
         answer = '{"outputs": [{"b64": "..."}]}'
         reading = "What is in `b64` is a PNG file, which records that this model drew it."
     else:
@@ -243,6 +245,7 @@ def _card(gan: Drawable, facts: dict[str, Any]) -> str:
         description=gan.card.get("description") or "A text-to-image generator trained with keras_t2i.",
         size=gan.drawer.image_size,
         generator=type(gan.drawer).__name__,
+        passes=f"{gan.drawer.num_steps} steps" if hasattr(gan.drawer, "num_steps") else "one pass",
         model=facts["model"],
         sections="".join(sections) if license else "".join([*sections, "## License\n\nNot stated.\n\n"]),
         server=facts["tensorflow_serving"],

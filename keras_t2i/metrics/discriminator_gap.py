@@ -45,7 +45,7 @@ def discriminator_gap(gan: Any, train: Split, held_out: Split, seed: int = 0) ->
 
 
 def _gap(examined: Examined) -> dict[str, float]:
-    if examined.dataset is None or not examined.held_out:
+    if examined.dataset is None or not examined.held_out or "discriminator" not in examined.model.parts():
         return {}
     train = examined.dataset.train_split
     return {"discriminator_gap": discriminator_gap(examined.model, train, examined.split, examined.seed)}

@@ -31,9 +31,10 @@ def step_profile(gan: Any, batch: dict[str, tf.Tensor], num_steps: int = 10) -> 
         Seconds a step, all for the whole batch:
 
         - `text_encoding_seconds`: captions to embeddings; 0 where the batch holds embeddings.
-        - `generator_forward_seconds`: drawing one image a caption, as in training.
+        - `generator_forward_seconds`: drawing one image a caption, as in training; without a discriminator what the
+          objective asks of the network instead.
         - `discriminator_forward_seconds`: features of real and of generated images; each kind judged with its captions,
-          and the real ones with another image's.
+          and the real ones with another image's; 0 where there is no discriminator.
         - `penalty_seconds`: the gradient penalties and their share of the gradients: what a step takes longer with
           them than without, on average over the steps at which they are due and those at which they are not.
         - `backward_and_update_seconds`: the rest: augmentation, losses, gradients of both networks, optimizers and
@@ -44,22 +45,12 @@ def step_profile(gan: Any, batch: dict[str, tf.Tensor], num_steps: int = 10) -> 
     Raises:
         ValueError: if the model is not compiled, `num_steps` is below 1, or the batch is not one of this model.
     """
-    if getattr(gan, "discriminator_optimizer", None) is None:
+    if any(part.is_trained and part.optimizer is None for part in gan.parts().values()):
         raise ValueError("Only a compiled model can be profiled, and this one is not; call `compile` first.")
     if num_steps < 1:
         raise ValueError(f"`num_steps` must be at least 1; got {num_steps}.")
     images, text = map(tf.constant, images_and_text(batch, gan.text_encoder))
     batch = {name: tf.constant(value) for name, value in batch.items()}
-    latents = tf.random.stateless_normal((len(images), gan.generator.latent_dim), seed=(0, 0))
-
-    def draw() -> tf.Tensor:
-        return gan.generator(latents, text, training=True)
-
-    def judged(fakes: tf.Tensor) -> list[tf.Tensor]:
-        extract, judge = gan.discriminator.extract, gan.discriminator.judge
-        real, fake = extract(images, training=True), extract(fakes, training=True)
-        pairs = ((real, text), (fake, text), (real, tf.roll(text, 1, axis=0)))
-        return [judge(features, captions, training=True) for features, captions in pairs]
 
     def seconds(function: Callable[..., Any], *arguments: Any) -> float:
         return latency(lambda: function(*arguments), num_runs=num_steps, num_warmup=2) / 1000.0
@@ -69,8 +60,7 @@ def step_profile(gan: Any, batch: dict[str, tf.Tensor], num_steps: int = 10) -> 
         encoding = 0.0
         if "sentence_embeddings" not in batch:
             encoding = seconds(tf.function(gan.text_encoder, autograph=False), batch["captions"])
-        generator_forward = seconds(_compiled(gan, draw))
-        discriminator_forward = seconds(_compiled(gan, judged), draw())
+        generator_forward, discriminator_forward = _forward(gan, images, text, seconds)
         with _without_penalties(gan) as intervals:
             plain_step = seconds(_compiled(gan, gan.train_step), batch)
 
@@ -97,6 +87,24 @@ def step_profile(gan: Any, batch: dict[str, tf.Tensor], num_steps: int = 10) -> 
     }
 
 
+def _forward(gan: Any, images: Any, text: Any, seconds: Callable[..., float]) -> tuple[float, float]:
+    """Seconds of the forward pass of the generator, and of the discriminator where there is one."""
+    if "discriminator" not in gan.parts():
+        return seconds(_compiled(gan, lambda: gan.objective(gan.generator, images, text, 0, True))), 0.0
+    latents = tf.random.stateless_normal((len(images), gan.generator.latent_dim), seed=(0, 0))
+
+    def draw() -> tf.Tensor:
+        return gan.generator(latents, text, training=True)
+
+    def judged(fakes: tf.Tensor) -> list[tf.Tensor]:
+        extract, judge = gan.discriminator.extract, gan.discriminator.judge
+        real, fake = extract(images, training=True), extract(fakes, training=True)
+        pairs = ((real, text), (fake, text), (real, tf.roll(text, 1, axis=0)))
+        return [judge(features, captions, training=True) for features, captions in pairs]
+
+    return seconds(_compiled(gan, draw)), seconds(_compiled(gan, judged), draw())
+
+
 def _compiled(gan: Any, function: Callable[..., Any]) -> Any:
     """A function compiled as `fit` compiles the training step."""
     return tf.function(function, jit_compile=gan.jit_compile, reduce_retracing=True, autograph=False)
@@ -113,7 +121,10 @@ def _kinds_of_steps(intervals: Sequence[int]) -> Iterator[tuple[int, float]]:
 @contextlib.contextmanager
 def _without_penalties(gan: Any) -> Iterator[list[int]]:
     """Takes the penalties off a model for a while; yields their intervals."""
-    penalties = gan.objective.penalties
+    penalties = getattr(gan.objective, "penalties", None)
+    if penalties is None:
+        yield []
+        return
     gan.objective.penalties = []
     try:
         yield [penalty.interval for penalty in penalties]

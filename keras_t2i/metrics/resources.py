@@ -114,17 +114,17 @@ def measure_resources(gan: Any, exports: Mapping[str, str | os.PathLike[str] | N
     """What a model costs to keep and to draw with.
 
     Args:
-        gan: A `TextToImageGAN`.
+        gan: A `TextToImage`.
         exports: Directories of its `"preset"` (`gan.save_to_preset`), its `"saved_model"` and its `"litert"` bundle
             (`gan.export`); those that are missing or `None` are left out of the result.
 
     Returns:
-        The keys of `parameters`; `generator_multiply_adds` and `discriminator_multiply_adds` (one image with one
-        caption); `preset_megabytes`, `saved_model_megabytes` and `litert_megabytes` (10^6 bytes; all files of the
-        directory, those of the text encoder included); and the milliseconds of one image on this machine: from noise
-        and a sentence embedding `keras_ms` (the averaged generator in a compiled function), `saved_model_ms` and
-        `litert_ms` (its interpreter, one thread); from a caption `saved_model_from_caption_ms`, where the SavedModel
-        holds the text encoder.
+        The keys of `parameters`; `generator_multiply_adds` and, where there is one, `discriminator_multiply_adds` (one
+        image with one caption); `preset_megabytes`, `saved_model_megabytes` and `litert_megabytes` (10^6 bytes; all
+        files of the directory, those of the text encoder included); and the milliseconds of one image on this machine:
+        from noise and a sentence embedding `keras_ms` (the averaged generator in a compiled function),
+        `saved_model_ms` and `litert_ms` (its interpreter, one thread); from a caption `saved_model_from_caption_ms`,
+        where the SavedModel holds the text encoder.
 
     Raises:
         ValueError: for an unknown name among `exports`, or a path that is no directory.
@@ -135,17 +135,20 @@ def measure_resources(gan: Any, exports: Mapping[str, str | os.PathLike[str] | N
             raise ValueError(f"Unknown export {name!r}. Expected one of: {', '.join(_EXPORTS)}.")
         if not path.is_dir():
             raise ValueError(f"The {name} at {str(path)!r} is not a directory; write it first, or pass None.")
-    generator, text = gan.ema_generator, (gan.embedding_dim,)
+    generator, text = gan.drawer, (gan.embedding_dim,)
     inputs = {
         "latents": np.zeros((1, generator.latent_dim), np.float32),
         "sentence_embeddings": np.ones((1, gan.embedding_dim), np.float32),
     }
+    networks = gan.parts()
+    judging = {}
+    if "discriminator" in networks:
+        shape = (gan.image_size, gan.image_size, 3)
+        judging["discriminator_multiply_adds"] = count_multiply_adds(networks["discriminator"].network, shape, text)
     result: dict[str, Any] = {
         **parameters(gan),
         "generator_multiply_adds": count_multiply_adds(gan.generator, (generator.latent_dim,), text),
-        "discriminator_multiply_adds": count_multiply_adds(
-            gan.discriminator, (gan.image_size, gan.image_size, 3), text
-        ),
+        **judging,
         **{f"{name}_megabytes": bytes_below(path) / _MEGABYTE for name, path in paths.items()},
     }
     draw = tf.function(lambda latents, embeddings: generator(latents, embeddings, training=False), autograph=False)

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ from keras_t2i.models.batch import FirstBatch, images_and_condition, too_large
 from keras_t2i.models.engine import Engine, update_averages
 from keras_t2i.models.manners import Rates, check_callbacks
 from keras_t2i.models.part import Part
-from keras_t2i.models.sampling import Sampler, prompt_embeddings
+from keras_t2i.models.sampling import Sampler, check_prompts, prompt_embeddings
 from keras_t2i.models.state import held_by
 from keras_t2i.networks.base import Network
 
@@ -50,6 +50,9 @@ class TextToImage(Engine, Archived):
     Raises:
         ValueError: if the length of the embeddings is unknown.
     """
+
+    sampler_class: ClassVar[type[Sampler]] = Sampler
+    """What draws with the `drawer`."""
 
     def __init__(self, text_encoder: Any, embedding_dim: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -229,6 +232,7 @@ class TextToImage(Engine, Archived):
         """SHA-256 of all that decides what is drawn: the network that draws and what reads prompts."""
         network, encoder = self.drawer, self.text_encoder
         facts = [type(network).__name__, network.image_size, *network.noise_shape, self.embedding_dim]
+        facts += network.manner
         digest = hashlib.sha256(json.dumps([*facts, encoder.fingerprint if encoder is not None else None]).encode())
         if self.caption_denoiser is not None:
             digest.update(self.caption_denoiser.fingerprint.encode())
@@ -240,7 +244,7 @@ class TextToImage(Engine, Archived):
     def sampler(self) -> Sampler:
         """Draws uint8 images from noise and embeddings, compiled once for the network as it is."""
         if self._sampler is None or self._sampler.generator is not self.drawer:
-            self._sampler = Sampler(self.drawer)
+            self._sampler = self.sampler_class(self.drawer)
         return self._sampler
 
     def forget_traces(self) -> None:
@@ -289,10 +293,7 @@ class TextToImage(Engine, Archived):
             ValueError: if there is no caption, `truncation` is negative, without a text encoder, or where guidance is
                 asked of a model that was not trained with dropped captions.
         """
-        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-        if not prompts or num_images < 1:
-            raise ValueError(f"Nothing to generate: {len(prompts)} captions with `num_images={num_images}`.")
-        embeddings = prompt_embeddings(self, prompts, guidance, negative_prompt)
+        embeddings = prompt_embeddings(self, check_prompts(prompts, num_images), guidance, negative_prompt)
         return self.generate_from_embeddings(np.repeat(embeddings, num_images, axis=0), seed, truncation)
 
     def generate_from_embeddings(
@@ -326,5 +327,8 @@ class TextToImage(Engine, Archived):
 
     @classmethod
     def from_preset(cls, name: str | os.PathLike[str]) -> Self:
-        """Reads a model from a preset, a run, a packaged name, `hf://` or `kaggle://`: see `presets.resolve`."""
+        """Reads a model from a preset, a run, a packaged name, `hf://` or `kaggle://`: see `presets.resolve`.
+
+        `TextToImage.from_preset` gives the kind of model that was saved.
+        """
         return files.load(cls, name)

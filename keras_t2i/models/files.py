@@ -110,7 +110,7 @@ def load(cls: type[Model], name: str | os.PathLike[str]) -> Model:
     pickles, no lambdas, no code. What is built takes at most twice the bytes that are stored for it.
 
     Args:
-        cls: The class to build.
+        cls: The class to build, or a base class: it is then the one that was saved.
         name: See `keras_t2i.presets.resolve`.
 
     Raises:
@@ -196,6 +196,7 @@ def _told(what: str) -> Iterator[None]:
 
 def _build(cls: type[Model], directory: Path) -> Model:
     config, stored = names.read_config(directory), store.stored(directory)
+    cls = _class_of(cls, config)
     encoder = directory / _TEXT_ENCODER
     if encoder.is_dir() and _reads_text():
         from keras_t2i.text.preset_gate import check_directory
@@ -210,6 +211,24 @@ def _build(cls: type[Model], directory: Path) -> Model:
     if gan.caption_denoiser is not None:
         gan.caption_denoiser.load_weights(store.weights_file(directory, _DENOISER))
     return gan
+
+
+def _class_of(cls: type[Model], config: Mapping[str, Any]) -> type[Model]:
+    """The class that a configuration is of, which has as many parts as are in it: `cls`, or one derived from it."""
+    bases: list[Any] = list(cls.__mro__)
+    base = [each for each in bases if hasattr(each, "part_classes")][-1]
+    kinds: list[Any] = [kind for kind in _derived(base) if kind.part_classes and set(kind.part_classes) <= set(config)]
+    most = max((len(kind.part_classes) for kind in kinds), default=0)
+    found = [kind for kind in kinds if len(kind.part_classes) == most] or [cls]
+    if cls not in found and not issubclass(found[0], cls):
+        raise ValueError(f"it is a {found[0].__name__}, not a {cls.__name__}.")
+    return cls if cls in found else found[0]
+
+
+def _derived(cls: Any) -> Iterator[Any]:
+    yield cls
+    for derived in cls.__subclasses__():
+        yield from _derived(derived)
 
 
 def about_text(gan: Whole) -> dict[str, Any]:

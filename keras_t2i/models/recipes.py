@@ -9,9 +9,12 @@ from typing import Any
 
 import keras
 
+from keras_t2i.models.base import TextToImage
+from keras_t2i.models.diffusion import DiffusionTextToImage
 from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.networks import FAMILIES
 from keras_t2i.objectives import losses
+from keras_t2i.objectives.augmentation import CaptionAugmentation
 
 __all__ = ["build_gan", "compile_gan", "family_of"]
 
@@ -27,8 +30,8 @@ def build_gan(
     discriminator_depth: int | None = None,
     start_from: Mapping[str, Any] | None = None,
     **compile_arguments: Any,
-) -> TextToImageGAN:
-    """Builds and compiles a GAN of a family with its own recipe.
+) -> TextToImage:
+    """Builds and compiles a model of a family with its own recipe: a `TextToImageGAN`, or a `DiffusionTextToImage`.
 
     Args:
         family: A name in `FAMILIES`.
@@ -52,22 +55,28 @@ def build_gan(
     of_generator, of_discriminator = recipe.settings(image_size, size, activation, discriminator_depth)
     if start_from is not None:
         of_generator |= _inherited(recipe.generator, start_from["generator"])
-        of_discriminator |= _inherited(recipe.discriminator, start_from["discriminator"])
-    networks = recipe.generator(**common, **of_generator), recipe.discriminator(**common, **of_discriminator)
-    gan = TextToImageGAN(text_encoder, *networks, embedding_dim=embedding_dim)
-    compile_gan(gan, family, seed=seed, **compile_arguments)
-    return gan
+        if recipe.discriminator is not None and "discriminator" in start_from:
+            of_discriminator |= _inherited(recipe.discriminator, start_from["discriminator"])
+    generator = recipe.generator(**common, **of_generator)
+    model: TextToImage
+    if recipe.discriminator is None:
+        model = DiffusionTextToImage(text_encoder, generator, embedding_dim)
+    else:
+        discriminator = recipe.discriminator(**common, **of_discriminator)
+        model = TextToImageGAN(text_encoder, generator, discriminator, embedding_dim)
+    compile_gan(model, family, seed=seed, **compile_arguments)
+    return model
 
 
 def compile_gan(
-    gan: TextToImageGAN,
+    gan: TextToImage,
     family: str,
     loss: str | losses.AdversarialLoss | None = None,
     penalty: Any = "default",
     learning_rate_scale: float = 1.0,
     **compile_arguments: Any,
 ) -> None:
-    """Compiles a GAN by the recipe of a family, for the weights that are trainable now.
+    """Compiles a model by the recipe of a family, for the weights that are trainable now.
 
     Args:
         gan: A model of that family; where its captions are all the same (`keras_t2i.text.Unconditional`), the terms
@@ -76,12 +85,15 @@ def compile_gan(
         loss: Another loss than the family's.
         penalty: Another gradient penalty than the family's, or `None` for none.
         learning_rate_scale: Factor on both learning rates.
-        **compile_arguments: Passed to `TextToImageGAN.compile`.
+        **compile_arguments: Passed to the model's `compile`.
 
     Raises:
-        ValueError: if there is no family of that name.
+        ValueError: if there is no family of that name, or it has no discriminator and something is asked of one.
     """
     recipe = FAMILIES[family]
+    if isinstance(gan, DiffusionTextToImage):
+        _compile_flow(gan, family, loss, penalty, learning_rate_scale, compile_arguments)
+        return
     if getattr(gan.text_encoder, "is_unconditional", False):  # Nothing is mismatched where all captions are the same.
         compile_arguments = {"matching_weight": 0.0, "contrastive_weight": 0.0, **compile_arguments}
     if penalty == "default":
@@ -99,7 +111,34 @@ def compile_gan(
     )
 
 
-def family_of(gan: TextToImageGAN | Mapping[str, Any]) -> str:
+def _compile_flow(
+    model: DiffusionTextToImage,
+    family: str,
+    loss: Any,
+    penalty: Any,
+    learning_rate_scale: float,
+    compile_arguments: dict[str, Any],
+) -> None:
+    recipe = FAMILIES[family]
+    adversarial = {"loss": loss, "penalty": None if penalty == "default" else penalty or "none"}
+    for name in ("augmentation", "generator_terms", "variety"):
+        adversarial[name] = compile_arguments.pop(name, None)
+    if asked := [name for name, value in adversarial.items() if value]:
+        raise ValueError(
+            f"{family} is trained without a discriminator, and {' and '.join(asked)} would change one, or what it is "
+            f"trained with: leave {'it' if len(asked) == 1 else 'them'} out."
+        )
+    if compile_arguments.get("caption_augmentation") is None and model.generator.text_tower is None:
+        compile_arguments["caption_augmentation"] = CaptionAugmentation(
+            recipe.caption_dropout, 0.0, seed=compile_arguments.get("seed", 0)
+        )
+    (rate,) = recipe.learning_rates
+    beta_1, beta_2 = recipe.betas
+    optimizer = keras.optimizers.Adam(rate * learning_rate_scale, beta_1=beta_1, beta_2=beta_2)
+    model.compile(generator_optimizer=optimizer, **compile_arguments)
+
+
+def family_of(gan: TextToImage | Mapping[str, Any]) -> str:
     """The family that a model belongs to: what its card says, else by the classes and settings of its networks.
 
     Args:
@@ -108,13 +147,15 @@ def family_of(gan: TextToImageGAN | Mapping[str, Any]) -> str:
     Raises:
         ValueError: if there is none.
     """
-    about = {**gan.get_config(), "card": gan.card} if isinstance(gan, TextToImageGAN) else gan
+    about = {**gan.get_config(), "card": gan.card} if isinstance(gan, TextToImage) else gan
     if about["card"].get("family") in FAMILIES:
         return str(about["card"]["family"])
-    sides = ("generator", "discriminator")
+    sides = [side for side in ("generator", "discriminator") if side in about]
     networks = {side: _first_stage(about[side]) for side in sides}
     fitting = {
-        name: sum(_fit(getattr(family, side), networks[side]) for side in sides) for name, family in FAMILIES.items()
+        name: sum(_fit(getattr(family, side), networks[side]) for side in sides)
+        for name, family in FAMILIES.items()
+        if (family.discriminator is not None) == ("discriminator" in about)
     }
     best = max(fitting, key=lambda name: fitting[name])
     if fitting[best] < 0:

@@ -10,7 +10,7 @@ import numpy as np
 from keras_t2i.core.backend import jitted
 from keras_t2i.core.pixels import rounded
 
-__all__ = ["Sampler", "prompt_embeddings"]
+__all__ = ["Sampler", "StepSampler", "check_guidance", "check_prompts", "prompt_embeddings", "read_prompts"]
 
 _CHUNK = 8
 """Rows in one call of a network: fixed, so that pixels cannot depend on the caller's batch size."""
@@ -48,6 +48,69 @@ class Sampler:
         return rounded(images)
 
 
+class StepSampler(Sampler):
+    """Draws with a generator that takes several passes, in as many as are asked for.
+
+    Args:
+        generator: A `keras_t2i.networks.FlowGenerator`.
+    """
+
+    def __init__(self, generator: Any) -> None:
+        super().__init__(generator)
+        self._steps = jitted(self._in_steps, lambda: self.generator.variables)
+        self._guided_steps = jitted(self._in_guided_steps, lambda: self.generator.variables)
+
+    def in_steps(
+        self, latents: np.ndarray, sentence_embeddings: np.ndarray, num_steps: int, guidance: float, instead: np.ndarray
+    ) -> np.ndarray:
+        """Images, uint8, as `__call__`, in so many steps, by so much guidance away from the embedding `instead`."""
+        if guidance == 1.0:
+            return _in_chunks(lambda *rows: self._steps(*rows, np.int32(num_steps)), latents, sentence_embeddings)
+        away = np.broadcast_to(np.asarray(instead, np.float32), sentence_embeddings.shape)
+        scalars = np.int32(num_steps), np.float32(guidance)
+        return _in_chunks(lambda *rows: self._guided_steps(*rows, *scalars), latents, sentence_embeddings, away)
+
+    def _in_steps(self, latents: Any, sentence_embeddings: Any, num_steps: Any) -> Any:
+        return rounded(self.generator.draw(latents, sentence_embeddings, num_steps))
+
+    def _in_guided_steps(self, latents: Any, sentence_embeddings: Any, away: Any, num_steps: Any, guidance: Any) -> Any:
+        return rounded(self.generator.draw(latents, sentence_embeddings, num_steps, guidance, away))
+
+
+def check_prompts(prompts: str | Sequence[str], num_images: int) -> list[str]:
+    """Prompts as a list; raises `ValueError` where there is none, or no image of them is asked for."""
+    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+    if not prompts or num_images < 1:
+        raise ValueError(f"Nothing to generate: {len(prompts)} captions with `num_images={num_images}`.")
+    return prompts
+
+
+def check_guidance(gan: Any) -> None:
+    """Raises `ValueError` where a model was trained without dropped captions, so that it knows no other than them."""
+    if not gan.conditioning_dropout:
+        raise ValueError(
+            "`guidance` and `negative_prompt` need a model that was trained with captions dropped at random, and this "
+            "one was not: train with `CaptionAugmentation(dropout=0.1)` (--caption-dropout), or leave them out."
+        )
+
+
+def read_prompts(gan: Any, prompts: Sequence[str]) -> np.ndarray:
+    """Sentence embeddings of prompts, float32, shape `(len(prompts), D)`, as the caption denoiser has them.
+
+    Raises:
+        ValueError: without a text encoder.
+    """
+    if gan.text_encoder is None and gan.text_of.get("sequence_length") is not None:
+        raise ValueError(
+            "Captions are read by KerasNLP and TensorFlow, which are not both installed here: install keras-nlp and "
+            "tensorflow, or pass embeddings to `generate_from_embeddings`."
+        )
+    if gan.text_encoder is None:
+        raise ValueError("This model has no `text_encoder`; use `generate_from_embeddings`.")
+    embeddings = gan.text_encoder.encode(prompts)
+    return embeddings if gan.caption_denoiser is None else _in_chunks(gan.caption_denoiser, embeddings)
+
+
 def prompt_embeddings(
     gan: Any, prompts: Sequence[str], guidance: float = 1.0, negative_prompt: str | None = None
 ) -> np.ndarray:
@@ -70,27 +133,11 @@ def prompt_embeddings(
     Raises:
         ValueError: without a text encoder, or where guidance is asked of a model trained without dropped captions.
     """
-    if gan.text_encoder is None and gan.text_of.get("sequence_length") is not None:
-        raise ValueError(
-            "Captions are read by KerasNLP and TensorFlow, which are not both installed here: install keras-nlp and "
-            "tensorflow, or pass embeddings to `generate_from_embeddings`."
-        )
-    if gan.text_encoder is None:
-        raise ValueError("This model has no `text_encoder`; use `generate_from_embeddings`.")
-
-    def read(captions: Sequence[str]) -> np.ndarray:
-        embeddings = gan.text_encoder.encode(captions)
-        return embeddings if gan.caption_denoiser is None else _in_chunks(gan.caption_denoiser, embeddings)
-
-    embeddings = read(prompts)
+    embeddings = read_prompts(gan, prompts)
     if guidance == 1.0 and negative_prompt is None:
         return embeddings
-    if not gan.conditioning_dropout:
-        raise ValueError(
-            "`guidance` and `negative_prompt` need a model that was trained with captions dropped at random, and this "
-            "one was not: train with `CaptionAugmentation(dropout=0.1)` (--caption-dropout), or leave them out."
-        )
+    check_guidance(gan)
     start = np.asarray(gan.drawer.text_mean)
     if negative_prompt is not None:
-        start = read([negative_prompt])
+        start = read_prompts(gan, [negative_prompt])
     return (start + guidance * (embeddings - start)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Generators and discriminators, one file a family."""
+"""Generators, discriminators and flows, one file a family."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from keras_t2i.networks.compact import CompactDiscriminator, CompactGenerator
     from keras_t2i.networks.dcgan import DCGANDiscriminator, DCGANGenerator
     from keras_t2i.networks.df_gan import DFGANDiscriminator, DFGANGenerator
+    from keras_t2i.networks.flow import FlowGenerator
     from keras_t2i.networks.mlp import MLPDiscriminator, MLPGenerator
     from keras_t2i.networks.projected import ProjectedDiscriminator
     from keras_t2i.networks.spectral import SpectralConv2D, SpectralDense
@@ -31,6 +32,7 @@ __all__ = [
     "DFGANGenerator",
     "Discriminator",
     "Family",
+    "FlowGenerator",
     "Generator",
     "MLPDiscriminator",
     "MLPGenerator",
@@ -50,6 +52,7 @@ __getattr__ = lazy(
         "compact": ["CompactDiscriminator", "CompactGenerator"],
         "dcgan": ["DCGANDiscriminator", "DCGANGenerator"],
         "df_gan": ["DFGANDiscriminator", "DFGANGenerator"],
+        "flow": ["FlowGenerator"],
         "mlp": ["MLPDiscriminator", "MLPGenerator"],
         "projected": ["ProjectedDiscriminator"],
         "spectral": ["SpectralConv2D", "SpectralDense"],

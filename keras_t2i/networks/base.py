@@ -133,6 +133,11 @@ class Generator(Network):
         self.latent_dim = latent_dim
 
     @property
+    def manner(self) -> tuple[Any, ...]:
+        """What decides what it draws beside weights and size."""
+        return ()
+
+    @property
     def noise_shape(self) -> tuple[int, ...]:
         """Shape of the noise of one image."""
         return (self.latent_dim,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +24,14 @@ Settings = tuple[dict[str, Any], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Family:
-    """A generator, a discriminator and how they are trained.
+    """A generator, a discriminator and how they are trained; or a network that learns without one.
 
     Args:
         generator: Called with `image_size` and `vocabulary_size`.
-        discriminator: Called with the same.
-        loss: Adversarial loss, by its name in `keras_t2i.objectives.LOSSES`.
+        discriminator: Called with the same; `None` where there is none, as for flows.
+        loss: Adversarial loss, by its name in `keras_t2i.objectives.LOSSES`; `None` without a discriminator.
         penalty: Gradient penalty, by its name in `keras_t2i.objectives.PENALTIES`, or `None`.
-        learning_rates: Adam's, of generator and discriminator.
+        learning_rates: Adam's, of generator and discriminator, or of the only network.
         betas: Adam's beta_1 and beta_2.
         reference: Where the family comes from.
         label: What tables and charts call it.
@@ -40,19 +40,25 @@ class Family:
             thousand weights: what tests build.
         wider: Called with an image size and how many times the usual channels, it returns settings of both; `None`
             where the family has one size.
+        caption_dropout: Share of captions that training drops unless it is told otherwise.
     """
 
     generator: Callable[..., Any]
-    discriminator: Callable[..., Any]
-    loss: str
+    discriminator: Callable[..., Any] | None
+    loss: str | None
     penalty: str | None
-    learning_rates: tuple[float, float]
+    learning_rates: tuple[float, ...]
     betas: tuple[float, float]
     reference: str
     label: str
     description: str
     tiny: Callable[[int], Settings]
     wider: Callable[[int, int], Settings] | None = None
+    caption_dropout: float = 0.0
+
+    def has(self, choices: Iterable[str]) -> bool:
+        """Whether there is a choice of all of these: `"size"`, `"activation"`, `"discriminator depth"`."""
+        return self.wider is not None and (self.discriminator is not None or set(choices) <= {"size"})
 
     def settings(
         self, image_size: int, size: str = "small", activation: str | None = None, depth: int | None = None
@@ -74,12 +80,14 @@ class Family:
         asked = {what: value for what, value in asked.items() if value is not None}
         if not asked:
             return {}, {}
-        if self.wider is None:
-            (what, value), having = next(iter(asked.items())), [name for name, f in FAMILIES.items() if f.wider]
+        if not self.has(asked):
+            what, value = next(item for item in asked.items() if not self.has([item[0]]))
+            having = [name for name, f in FAMILIES.items() if f.has([what])]
             raise ValueError(
                 f"{self.label} has one {what}, not {value!r}. Families with a choice: {', '.join(having)}."
             )
-        of_generator, of_discriminator = ({}, {}) if SIZES[size] == 1 else self.wider(image_size, SIZES[size])
+        wider = self.wider if SIZES[size] > 1 else None
+        of_generator, of_discriminator = ({}, {}) if wider is None else wider(image_size, SIZES[size])
         if activation is not None:
             ACTIVATIONS[activation]  # Raises where it is unknown.
             of_generator["activation"] = of_discriminator["activation"] = activation
@@ -98,6 +106,7 @@ FAMILIES: Table[Family] = Table(
         "wgan_gp": "keras_t2i.networks.dcgan:WGAN_GP",
         "projected": "keras_t2i.networks.projected:PROJECTED",
         "mlp": "keras_t2i.networks.mlp:MLP",
+        "flow": "keras_t2i.networks.flow:FLOW",
     },
 )
 """Every family. One of your own is a `Family`, or where to find it: `FAMILIES["mine"] = "my_package.networks:MINE"`."""

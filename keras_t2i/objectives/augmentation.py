@@ -139,6 +139,7 @@ class CaptionAugmentation(keras.layers.Layer):
         self, dropout: float = 0.0, noise: float = 0.0, mixing: float = 0.0, seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(autocast=False, **kwargs)
+        self.built = True  # It has no weights; on JAX, Keras would call the whole model to find that out.
         if not (0 <= dropout < 1 and noise >= 0 and 0 <= mixing < 0.5):
             raise ValueError(
                 "`dropout` must be in [0, 1), `noise` at least 0 and `mixing` in [0, 0.5); "

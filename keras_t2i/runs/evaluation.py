@@ -14,14 +14,14 @@ from keras_t2i.runs.config import NONE, RunConfig
 if TYPE_CHECKING:
     from keras_t2i.data import CaptionedImages
     from keras_t2i.metrics.instruments import Instruments
-    from keras_t2i.models import TextToImageGAN
+    from keras_t2i.models import TextToImage
 
 __all__ = ["evaluate", "evaluate_folders", "opened"]
 
 
 def opened(
     run_dir: Path, features: str = "auto", judge: str = "retriever"
-) -> tuple[TextToImageGAN, CaptionedImages, Instruments, RunConfig]:
+) -> tuple[TextToImage, CaptionedImages, Instruments, RunConfig]:
     """The model of a run, its data, what to measure with (see `keras_t2i.metrics.instruments`) and its configuration.
 
     Raises:
@@ -29,11 +29,11 @@ def opened(
     """
     from keras_t2i.data import Inventory
     from keras_t2i.metrics.instruments import instruments_for
-    from keras_t2i.models import TextToImageGAN
+    from keras_t2i.models import TextToImage
     from keras_t2i.runs.prepare import dataset
 
     config = RunConfig.read(run_dir)
-    model = TextToImageGAN.from_preset(run_dir)
+    model = TextToImage.from_preset(run_dir)
     images = dataset(config, run_dir)
     before = Inventory.read(run_dir)
     if before is not None and (changes := before.changes(Inventory.of(images))):

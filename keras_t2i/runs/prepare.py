@@ -21,7 +21,7 @@ from keras_t2i.data import RENDERED, CaptionedImages, Inventory, Split
 from keras_t2i.data.names import TFDS
 from keras_t2i.data.pairs import real_pairs
 from keras_t2i.image_features import ImageFeatures
-from keras_t2i.models import TextToImageGAN, build_gan, compile_gan, family_of, files
+from keras_t2i.models import TextToImage, TextToImageGAN, build_gan, compile_gan, family_of, files
 from keras_t2i.objectives import losses
 from keras_t2i.objectives.augmentation import CaptionAugmentation, DiffAugment
 from keras_t2i.objectives.variety import Variety, layout_distance
@@ -53,7 +53,7 @@ class Prepared:
     """
 
     config: RunConfig
-    model: TextToImageGAN
+    model: TextToImage
     data: CaptionedImages
     plan: Plan | None = None
 
@@ -88,7 +88,8 @@ def prepare(config: RunConfig, run_dir: Path | None = None, changed_data: bool =
     if model.image_size == config.image_size:  # Else a strategy enlarges what is drawn, and reads captions as before.
         model.adapt(images.train_split.embeddings)
     if config.strategy is None:
-        model.variety = _variety(config, model, images.train_split)
+        if isinstance(model, TextToImageGAN):
+            model.variety = _variety(config, model, images.train_split)
         return Prepared(config, model, images)
     source = _source(config, encoder) if strategies.needs_source(config.strategy) else None
     embeddings = None if source is None else source.train_split.embeddings
@@ -138,16 +139,18 @@ def dataset(config: RunConfig, run_dir: Path | None = None) -> CaptionedImages:
     return data.from_folder(config.data, inventory=inventory, **common)
 
 
-def build(config: RunConfig, run_dir: Path | None = None) -> TextToImageGAN:
+def build(config: RunConfig, run_dir: Path | None = None) -> TextToImage:
     """A new model, compiled with its family's recipe; in the form of the run that it is for, or starts from."""
     encoder = TextEncoder.from_preset(config.text_encoder, config.sequence_length)
     form = {name: getattr(config, name) for name in ("image_size", "size", "activation", "discriminator_depth")}
     source = run_dir if run_dir is not None and (run_dir / names.RUN_PRESET).is_dir() else config.start_from
     described = None if source is None else names.read_config(names.resolve(source))
     model = build_gan(config.family, encoder, start_from=described, **form, **_recipe(config))
-    needs_weights = getattr(model.discriminator, "initialize_backbone", None)
+    needs_weights = getattr(getattr(model, "discriminator", None), "initialize_backbone", None)
     if needs_weights is not None and config.start_from is None:
         needs_weights(ImageFeatures.from_preset(config.frozen_features or "mobilenet_v2").network.get_weights())
+    if config.variety and not isinstance(model, TextToImageGAN):
+        raise ValueError(f"{config.family} needs no `variety`: every noise has an image of its own. Leave it out.")
     model.card = card(config)
     return model
 
@@ -260,13 +263,13 @@ def _trained_on(source: Path, about: Mapping[str, Any]) -> str | None:
     return found if specs.split(found)[0] in (*RENDERED, TFDS) else None
 
 
-def _trained(config: RunConfig) -> TextToImageGAN:
+def _trained(config: RunConfig) -> TextToImage:
     """The model that a strategy starts from, with its text encoder, not yet compiled."""
     strategies.parse(str(config.strategy))
     if config.start_from is None:
         raise ValueError(f"The strategy {config.strategy!r} needs a trained model: say which to start from.")
     keras.utils.set_random_seed(config.seed)
-    model = TextToImageGAN.from_preset(config.start_from)
+    model = TextToImage.from_preset(config.start_from)
     if model.text_encoder is None:
         raise ValueError(f"{config.start_from} has no text encoder, so that captions cannot be embedded for it.")
     if (drawn := strategies.image_size(str(config.strategy), model.image_size)) != config.image_size:

@@ -15,7 +15,7 @@ from keras_t2i.core.grid import draw_grid
 from keras_t2i.core.provenance import png, provenance
 from keras_t2i.data import FACE_ATTRIBUTES
 from keras_t2i.export.litert_runner import LiteRTBundle
-from keras_t2i.models import TextToImageGAN
+from keras_t2i.models import TextToImage
 from keras_t2i.runs.prepare import dataset
 from keras_t2i.tasks.drawing import generate
 
@@ -78,7 +78,7 @@ def quickstart(
 
     say("5/6  Drawing captions of your own, and exporting to a SavedModel and to LiteRT.")
     grid = generate(finetuned, _CAPTIONS, drawn)["grid"]
-    gan = TextToImageGAN.from_preset(finetuned)
+    gan = TextToImage.from_preset(finetuned)
     gan.export(output / "serving", format="serving")
     gan.export(output / "litert", format="litert", precision="int8", captions=_CAPTIONS)
 
@@ -132,7 +132,7 @@ def _side_by_side(finetuned: Path, scratch: Path, picture: Path) -> Path:
     assert split is not None  # Rendered images always have one.
     numbers = np.linspace(0, split.num_images - 1, _ROWS, dtype=np.int64)
     captions = [split.captions[position] for position in split.caption_of_each()[numbers]]
-    models = [TextToImageGAN.from_preset(run) for run in (finetuned, scratch)]
+    models = [TextToImage.from_preset(run) for run in (finetuned, scratch)]
     images = [split.pixels(numbers), *(model.generate(captions) for model in models)]
     grid = draw_grid(np.stack(images, axis=1), captions, _HEADINGS)
     write_file(picture, png(grid, provenance(models[0].fingerprint(), grid=()), composite=True))

@@ -45,9 +45,9 @@ def export(
         OSError: if the files cannot be written.
     """
     from keras_t2i.export.litert_runner import BUNDLE
-    from keras_t2i.models import TextToImageGAN
+    from keras_t2i.models import TextToImage
 
-    gan = TextToImageGAN.from_preset(model)
+    gan = TextToImage.from_preset(model)
     gan.card.setdefault("name", Path(model).resolve().name if Path(model).is_dir() else str(model))
     options: dict[str, Any] = {"record_prompts": record_prompts} if to in ("saved_model", "serving") else {}
     if to == "litert":
@@ -114,7 +114,7 @@ def serve(
         ValueError: if `model` is no model, or the port is taken.
         ImportError: without the extra `serve`.
     """
-    from keras_t2i.models import TextToImageGAN
+    from keras_t2i.models import TextToImage
     from keras_t2i.serve import serve
 
     if (exported := _exported(Path(model))) is not None:
@@ -122,7 +122,7 @@ def serve(
         return
     with tempfile.TemporaryDirectory(prefix="keras-t2i-serve-") as folder:
         name = name or Path(model).name
-        TextToImageGAN.from_preset(model).export(Path(folder) / name)
+        TextToImage.from_preset(model).export(Path(folder) / name)
         serve(Path(folder) / name, name, host, port, say, **settings)
 
 

@@ -68,7 +68,14 @@ TASKS: Table[Task] = Table(
                 "seed": Setting(0, "Seed of the noise.", 0),
                 "truncation": Setting(1.0, "Factor on the noise: 1 for full variety, less for more typical images.", 0),
                 "guidance": Setting(
-                    1.0, "How far to go towards the caption: 1 arrives, more goes beyond (--caption-dropout).", 0
+                    None,
+                    "How far to go towards the caption: 1 arrives, more goes beyond (--caption-dropout). Default: the "
+                    "model's.",
+                    0,
+                    type=float | None,
+                ),
+                "num_steps": Setting(
+                    None, "Steps of a model that draws in several. Default: the model's.", 1, type=int | None
                 ),
                 "negative_prompt": Setting(
                     None, "What to go away from, with a guidance above 1, in place of no caption.", type=str | None

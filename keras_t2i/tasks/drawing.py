@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,8 @@ def generate(
     num_images: int = 4,
     seed: int = 0,
     truncation: float = 1.0,
-    guidance: float = 1.0,
+    guidance: float | None = None,
+    num_steps: int | None = None,
     negative_prompt: str | None = None,
     record_prompts: bool = True,
 ) -> dict[str, Any]:
@@ -36,7 +38,8 @@ def generate(
         num_images: Images of each caption.
         seed: Seed of the noise.
         truncation: Factor on the noise.
-        guidance: See `TextToImageGAN.generate`; not with a bundle.
+        guidance: See the `generate` of the model's class; `None` for the model's own. Not with a bundle.
+        num_steps: Likewise.
         negative_prompt: Likewise.
         record_prompts: Whether the files hold their captions.
 
@@ -55,14 +58,17 @@ def generate(
     for number, caption in enumerate(captions, start=1):
         if problem := caption_problem(caption):
             raise ValueError(f"Caption {number} cannot be drawn: {problem}.")
-    fingerprint, reader, draw = _drawer(model, guidance, negative_prompt)
+    asked = {"guidance": guidance, "num_steps": num_steps, "negative_prompt": negative_prompt}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    fingerprint, reader, draw = _drawer(model, asked)
     _warn_of_losses(reader, [*captions, *([] if negative_prompt is None else [negative_prompt])])
     images = draw(captions, num_images, seed, truncation)
+    said = asked if record_prompts else {name: value for name, value in asked.items() if name != "negative_prompt"}
     pictures = {}
     for number, image in enumerate(images):
         recorded = captions[number // num_images] if record_prompts else None
         name = f"{number // num_images:02d}-{number % num_images:02d}.png"
-        pictures[name] = png(image, provenance(fingerprint, recorded, seed, number, truncation))
+        pictures[name] = png(image, provenance(fingerprint, recorded, seed, number, truncation, asked=said))
     names = list(pictures)
     grid = draw_grid(images.reshape(len(captions), num_images, *images.shape[1:]), captions)
     pictures["grid.png"] = png(grid, provenance(fingerprint, None, seed, 0, truncation, grid=names))
@@ -70,19 +76,22 @@ def generate(
     return {"images": [str(output / name) for name in names], "grid": str(output / "grid.png")}
 
 
-def _drawer(model: Path, guidance: float, negative_prompt: str | None) -> tuple[str, Reader | None, Callable[..., Any]]:
+def _drawer(model: Path, asked: Mapping[str, Any]) -> tuple[str, Reader | None, Callable[..., Any]]:
     """The fingerprint of a model, what reads captions for it, and what draws with it."""
     from keras_t2i.export.litert_runner import BUNDLE, LiteRTBundle
-    from keras_t2i.models import TextToImageGAN
+    from keras_t2i.models import TextToImage
 
     if (Path(model) / BUNDLE).is_file():
-        if guidance != 1.0 or negative_prompt is not None:
-            raise ValueError("A LiteRT bundle knows no guidance and no negative prompt; draw with the run or preset.")
+        if asked:
+            raise ValueError(
+                f"A LiteRT bundle knows no {' and no '.join(asked).replace('_', ' ')}; draw with the run or preset."
+            )
         bundle = LiteRTBundle(model)
         return bundle.fingerprint, bundle.wordpiece, bundle.generate
-    gan = TextToImageGAN.from_preset(model)
-    draw = partial(gan.generate, guidance=guidance, negative_prompt=negative_prompt)
-    return gan.fingerprint(), gan.text_encoder, draw
+    gan = TextToImage.from_preset(model)
+    if unknown := [name for name in asked if name not in inspect.signature(gan.generate).parameters]:
+        raise ValueError(f"{type(gan).__name__} draws in one pass: leave {unknown[0]} out.")
+    return gan.fingerprint(), gan.text_encoder, partial(gan.generate, **asked)
 
 
 def _warn_of_losses(reader: Reader | None, captions: Sequence[str]) -> None:

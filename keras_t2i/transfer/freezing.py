@@ -65,7 +65,7 @@ def freeze(
         raise ValueError("Nothing to freeze: pass `generator`, `discriminator`, `early_blocks` or `late_blocks`.")
     by_depth = [*_early(gan, early_blocks), *_late(gan, late_blocks)]
     chosen = {"generator": [*generator, *by_depth], "discriminator": list(discriminator)}
-    names = {side: layers_matching(getattr(gan, side), patterns, side) for side, patterns in chosen.items()}
+    names = {side: _named(gan, side, patterns) for side, patterns in chosen.items() if patterns}
     start_from_average(gan)
     for side, matching in names.items():
         layers = named_layers(getattr(gan, side))
@@ -128,6 +128,14 @@ def modulation(gan: TextToImageGAN) -> Plan:
         if name not in modulating and name.partition("/")[0] not in _READING_TEXT:
             freeze_layer(layer)
     return Plan.of(gan, "modulation")
+
+
+def _named(gan: TextToImageGAN, side: str, patterns: Sequence[str]) -> list[str]:
+    """The layers of one of a model's networks that are meant."""
+    parts = gan.parts()
+    if side not in parts:
+        raise ValueError(f"{type(gan).__name__} has no {side} to freeze layers of: name those of its generator.")
+    return layers_matching(parts[side].network, patterns, side)
 
 
 def _early(gan: TextToImageGAN, number: int) -> list[str]:

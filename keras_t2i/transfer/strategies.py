@@ -40,6 +40,7 @@ class Strategy:
             source's data. `None` where it trains on the new ones alone.
         enlarges: The size that images have afterwards, from the one before and the options; `None` where it stays.
             Captions then stay centered as they were, not on the new data.
+        adversarial: Whether it is about what a discriminator does, or the generator against it.
         keeps: What is kept beside the preset in the end: a function of the model and the run's directory that returns
             the file it has written, or where to find it.
     """
@@ -53,6 +54,7 @@ class Strategy:
     mix: Callable[..., MixedImages] | str | None = None
     enlarges: Callable[..., int] | None = None
     keeps: Callable[..., Any] | str | None = None
+    adversarial: bool = False
 
 
 def _ways(module: str) -> str:
@@ -94,6 +96,7 @@ STRATEGIES: Table[Strategy] = Table(
             "The generator whole, the discriminator's last blocks (trained_blocks=2) and heads: hundreds of images.",
             "Mo et al. 2020, arXiv:2002.10964",
             {"trained_blocks": int},
+            adversarial=True,
         ),
         "modulation": Strategy(
             _ways("freezing:modulation"),
@@ -118,6 +121,7 @@ STRATEGIES: Table[Strategy] = Table(
             "Li et al. 2020, arXiv:2012.02780",
             {"weight": float, "num_images": int},
             source=True,
+            adversarial=True,
         ),
         "correspondence": Strategy(
             _ways("cross_domain:correspondence"),
@@ -125,6 +129,7 @@ STRATEGIES: Table[Strategy] = Table(
             "Both whole, while images go on differing as the source's did (weight=1000): about ten images.",
             "Ojha et al. 2021, arXiv:2104.06820",
             {"weight": float, "num_images": int},
+            adversarial=True,
         ),
         "mixing": Strategy(
             _ways("mixing:mixing"),
@@ -142,6 +147,7 @@ STRATEGIES: Table[Strategy] = Table(
             "Zhang et al. 2017, arXiv:1612.03242",
             {"image_size": int, "width": int, "depth": int},
             enlarges=enlarged,
+            adversarial=True,
         ),
     },
     aliases={"finetuned": "full", "mix_source": "mixing"},
@@ -199,6 +205,11 @@ def apply(spec: str, gan: TextToImage, source_embeddings: np.ndarray | None = No
     terms: list[Any] = []
     for name, options in parse(spec):
         strategy = STRATEGIES[name]
+        if strategy.adversarial and "discriminator" not in gan.parts():
+            having = [each for each, other in STRATEGIES.items() if not other.adversarial]
+            raise ValueError(
+                f"{name} needs a discriminator, and this model has none. Ways for it: {', '.join(having)}."
+            )
         source = [source_embeddings] if strategy.source else []
         terms += _function(strategy.apply)(gan, *source, **({} if strategy.mix is not None else options)).terms
     return Plan.of(gan, spec, terms)

@@ -46,6 +46,7 @@ def upscale(gan: TextToImageGAN, image_size: int | None = None, width: int = 32,
     image_size = enlarged(gan.image_size, image_size)
     generator = UpscaledGenerator(gan.ema_generator.copy(name="source"), image_size, width, depth)
     vocabulary_size = gan.discriminator.vocabulary_size
+    assert recipe.discriminator is not None  # The strategy is refused to models without one.
     discriminator = recipe.discriminator(image_size=image_size, vocabulary_size=vocabulary_size)
     discriminator.build_for(gan.embedding_dim)
     discriminator.center_like(gan.generator)

@@ -13,23 +13,24 @@ from typing import Any
 
 import keras
 import numpy as np
-from checks import EMBEDDING_DIM, make_batch, tiny_networks
+from checks import EMBEDDING_DIM, make_batch, tiny_flow, tiny_networks
 from keras import ops
 
 from keras_t2i import networks
 from keras_t2i.core.backend import is_jax, value_and_gradients
 from keras_t2i.core.keras_internals import own_layers
-from keras_t2i.models.gan import TextToImageGAN
+from keras_t2i.models import TextToImage, TextToImageGAN
 
-STEPPED = ("compact", "mlp")
+STEPPED = ("compact", "mlp", "flow")
 """Families of which a whole step is taken, too."""
 PENALTIES = {"df_gan": "ma_gp", "wgan_gp": "wgan_gp"}
 
 
-def made(family: str) -> TextToImageGAN:
+def made(family: str) -> TextToImage:
     """A tiny model whose weights follow from their place and shape alone."""
-    gan = TextToImageGAN(None, *tiny_networks(family), embedding_dim=EMBEDDING_DIM)
-    for network in (gan.generator, gan.discriminator):
+    adversarial = networks.FAMILIES[family].discriminator is not None
+    gan: Any = TextToImageGAN(None, *tiny_networks(family), embedding_dim=EMBEDDING_DIM) if adversarial else tiny_flow()
+    for network in (part.network for part in gan.parts().values() if part.is_trained):
         random = np.random.default_rng(7)
         for weight in network.weights:
             values = random.normal(size=weight.shape)
@@ -40,7 +41,10 @@ def made(family: str) -> TextToImageGAN:
             if isinstance(layer, keras.layers.Dropout):  # It draws other numbers on each backend.
                 layer.rate = 0.0
     gan.ema_generator.set_weights(gan.generator.get_weights())
-    gan.compile(loss=networks.FAMILIES[family].loss, penalty=PENALTIES.get(family, "r1"))
+    if adversarial:
+        gan.compile(loss=networks.FAMILIES[family].loss, penalty=PENALTIES.get(family, "r1"))
+    else:  # Adam's first step takes the sign of a gradient however small, and round-off its sign near zero.
+        gan.compile(generator_optimizer=keras.optimizers.Adam(1e-3, epsilon=1e-4))
     return gan
 
 
@@ -54,11 +58,12 @@ def drawn(kind: str) -> Callable[..., Any]:
     return draw
 
 
-def judge_of(gan: TextToImageGAN) -> Callable[[int], dict[str, np.ndarray]]:
+def judge_of(gan: Any) -> Callable[[int], dict[str, np.ndarray]]:
     """A function from steps done to losses and gradients: the penalty is due at some of them."""
     given = {name: ops.convert_to_tensor(value) for name, value in make_batch().items()}
     data = {"images": given.pop("images"), "condition": given}
-    variables = {"generator": gan.generator.trainable_variables, "discriminator": gan.discriminator.trainable_variables}
+    trained = {name: part for name, part in gan.parts().items() if part.is_trained}
+    variables = {name: part.network.trainable_variables for name, part in trained.items()}
     moved = [*gan.variables, *gan.optimizer.variables]
     start = [np.array(ops.convert_to_numpy(variable.value)) for variable in moved]
 
@@ -70,8 +75,8 @@ def judge_of(gan: TextToImageGAN) -> Callable[[int], dict[str, np.ndarray]]:
     def judged(steps: int) -> dict[str, np.ndarray]:
         for variable, value in zip(moved, start, strict=True):
             variable.assign(value)
-        for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
-            optimizer.iterations.assign(steps)
+        for part in trained.values():
+            part.optimizer.iterations.assign(steps)
         losses, numbers, gradients = compiled()
         result = {f"loss/{name}": value for name, value in losses.items()}
         result |= {f"number/{name}": value for name, value in numbers.items()}
@@ -114,9 +119,9 @@ def main(output: str, families: list[str]) -> None:
             gan = made(family)
             logs = gan.train_on_batch(make_batch(), return_dict=True)
             everything |= {f"{family}/log/{name}": np.asarray(value) for name, value in logs.items()}
-            for part in ("generator", "ema_generator", "discriminator"):
-                for place, weight in enumerate(getattr(gan, part).get_weights()):
-                    everything[f"{family}/after/{part}/{place:03d}"] = weight
+            for name, part in gan.parts().items():
+                for place, weight in enumerate(part.network.get_weights()):
+                    everything[f"{family}/after/{name}/{place:03d}"] = weight
     np.savez(output, **everything)
 
 

@@ -54,20 +54,23 @@ def finish(process: subprocess.Popen[str]) -> None:
 def steps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.ndarray]]:
     """What `one_step.py` finds on each backend."""
     place = tmp_path_factory.mktemp("steps")
-    running = [run("one_step.py", place / f"{name}.npz", *FAMILIES, backend=name) for name in ("tensorflow", "jax")]
+    families = (*FAMILIES, "flow")
+    running = [run("one_step.py", place / f"{name}.npz", *families, backend=name) for name in ("tensorflow", "jax")]
     for process in running:
         finish(process)
     return {name: dict(np.load(place / f"{name}.npz")) for name in ("tensorflow", "jax")}
 
 
 @pytest.mark.parametrize("due", ["due", "not_due"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "flow"])
 def test_losses_and_gradients_are_the_same_in_both(steps: Any, family: str, due: str) -> None:
     ours, theirs = steps["tensorflow"], steps["jax"]
     assert ours.keys() == theirs.keys()
     names = [name for name in ours if name.startswith(f"{family}/{due}/")]
     assert sum("/gradient/" in name for name in names) > 8
-    assert (ours[f"{family}/{due}/number/penalty"] > 0) == (due == "due" or family in ("wgan_gp", "df_gan"))
+    assert family == "flow" or (ours[f"{family}/{due}/number/penalty"] > 0) == (
+        due == "due" or family in ("wgan_gp", "df_gan")
+    )
     for name in names:
         tolerance = 1e-4 if "/gradient/" in name else 1e-5
         if family == BATCH_NORMALIZED and due == "due" and "/gradient/discriminator/" in name:
@@ -83,7 +86,7 @@ def test_a_shift_before_batch_normalization_costs_no_penalty_and_jax_knows_it(st
     assert np.abs(steps["jax"][bias]).max() < 1e-6
 
 
-@pytest.mark.parametrize("family", ["compact", "mlp"])
+@pytest.mark.parametrize("family", ["compact", "mlp", "flow"])
 def test_a_whole_step_ends_with_the_same_weights_and_averages(steps: Any, family: str) -> None:
     ours, theirs = steps["tensorflow"], steps["jax"]
     names = [name for name in ours if name.startswith((f"{family}/after/", f"{family}/log/"))]

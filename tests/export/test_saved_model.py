@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from checks import EMBEDDING_DIM, FAMILIES, LATENT_DIM, move_weights, one_line, tiny_gan
+from checks import EMBEDDING_DIM, FAMILIES, move_weights, one_line, tiny_flow, tiny_gan
 from hard_captions import hard_captions
 from PIL import Image
 from tiny_encoder import write_bert_preset, write_roberta_preset
@@ -80,7 +80,7 @@ def run_elsewhere(requests: list[dict[str, Any]], folder: Path) -> list[dict[str
 
 
 def trained(family: str, encoder: TextEncoder | None) -> TextToImageGAN:
-    gan = tiny_gan(family, encoder)
+    gan: Any = tiny_gan(family, encoder) if family in FAMILIES else tiny_flow(encoder)
     move_weights(gan.generator)
     gan.ema_generator.set_weights([0.9 * weight for weight in gan.generator.get_weights()])
     return gan
@@ -89,11 +89,11 @@ def trained(family: str, encoder: TextEncoder | None) -> TextToImageGAN:
 def test_every_familys_generator_is_keras_own_at_every_batch_size(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     requests, expected = [], []
-    for family in FAMILIES:
+    for family in (*FAMILIES, "flow"):
         gan = trained(family, None)
         gan.export(tmp_path / family)
         for size in (1, 3):
-            latents = random.normal(size=(size, LATENT_DIM)).astype(np.float32)
+            latents = random.normal(size=(size, gan.generator.latent_dim)).astype(np.float32)
             text = random.normal(size=(size, EMBEDDING_DIM)).astype(np.float32)
             inputs = {"latents": latents.tolist(), "sentence_embeddings": text.tolist()}
             for signature in ("generate_from_embeddings", "serving_default"):
@@ -102,6 +102,17 @@ def test_every_familys_generator_is_keras_own_at_every_batch_size(tmp_path: Path
     for answer, images in zip(run_elsewhere(requests, tmp_path), expected, strict=True):
         np.testing.assert_allclose(answer["images"], images, atol=1e-5)
         assert images.std() > 0.01
+
+
+def test_a_model_that_draws_in_steps_takes_their_number_with_each_row(tmp_path: Path) -> None:
+    flow = tiny_flow(TextEncoder.from_preset(write_bert_preset(tmp_path / "encoder")), num_steps=3)
+    flow.export(tmp_path / "model")
+    rows = {"prompts": PROMPTS[:3], "seeds": [3, -1, 4], "truncation": [1.0, 1.0, 1.0], "num_steps": [1, 0, 5]}
+    request = {"model": str(tmp_path / "model"), "signature": "generate", "inputs": rows}
+    (answer,) = run_elsewhere([request], tmp_path)
+    drawn = zip(rows["prompts"], rows["seeds"], (1, 3, 5), strict=True)
+    expected = [flow.generate(prompt, seed=seed, num_steps=steps)[0] for prompt, seed, steps in drawn]
+    np.testing.assert_allclose(answer["images"].astype(int), np.stack(expected).astype(int), atol=1)
 
 
 @pytest.mark.parametrize("write_preset", [write_bert_preset, write_roberta_preset])

@@ -1,0 +1,188 @@
+"""DiffusionTextToImage: a frozen text encoder and a network that turns noise into images in steps, trained by `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_t2i.core.latents import latents_for
+from keras_t2i.models.base import TextToImage
+from keras_t2i.models.manners import compile_config, restored
+from keras_t2i.models.part import Part
+from keras_t2i.models.sampling import StepSampler, check_guidance, check_prompts, read_prompts
+from keras_t2i.networks.base import Network
+from keras_t2i.networks.flow import FlowGenerator
+from keras_t2i.objectives.augmentation import CaptionAugmentation
+from keras_t2i.objectives.flow_matching import FlowMatching
+
+__all__ = ["DiffusionTextToImage"]
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class DiffusionTextToImage(TextToImage):
+    """A text-conditional rectified flow: noise becomes an image in a few steps, each a pass of the network.
+
+    Batches are those of `TextToImage`. There is no discriminator: the network learns from images and noise alone, so
+    that every noise has an image of its own; it takes longer to train than an adversarial one, and to draw.
+
+    Args:
+        text_encoder: A `keras_t2i.text.TextEncoder`, frozen; or `None` where batches hold embeddings and nothing but
+            embeddings will ever be asked for.
+        generator: A `keras_t2i.networks.FlowGenerator`.
+        embedding_dim: Length of the sentence embeddings; needed only without a text encoder.
+
+    Raises:
+        ValueError: if the length of the embeddings is unknown.
+    """
+
+    sampler_class = StepSampler
+    part_classes: ClassVar[dict[str, type[Network]]] = {"generator": FlowGenerator}
+
+    def __init__(
+        self, text_encoder: Any, generator: FlowGenerator, embedding_dim: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(text_encoder, embedding_dim, **kwargs)
+        self.generator = generator
+        generator.build_for(self.embedding_dim)
+        self.ema_generator = generator.copy()
+        self.ema_generator.trainable = False
+        self.built = True
+
+    def parts(self) -> dict[str, Part]:
+        return {
+            "generator": Part(self.generator, optimizer=getattr(self, "generator_optimizer", None)),
+            "ema_generator": Part(self.ema_generator, average_of="generator"),
+        }
+
+    @property
+    def drawer(self) -> FlowGenerator:
+        return self.ema_generator
+
+    def compile(  # type: ignore[override]
+        self,
+        objective: FlowMatching | None = None,
+        generator_optimizer: keras.optimizers.Optimizer | None = None,
+        caption_augmentation: CaptionAugmentation | None = None,
+        ema_decay: float = 0.999,
+        metrics: Sequence[keras.metrics.Metric] = (),
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training of the weights that are trainable now: freeze or add some before.
+
+        Args:
+            objective: What is minimised; `FlowMatching()` by default.
+            generator_optimizer: Adam(1e-3, beta_2=0.99) by default.
+            caption_augmentation: Random changes to the sentence embeddings of each step. With its `dropout`, captions
+                can be followed more closely than in training, or avoided: see `generate`.
+            ema_decay: Decay of the averaged network, which is the one used for images, evaluation and export.
+            metrics: As of `TextToImageGAN.compile`.
+            seed: Seed of the training noise.
+            **kwargs: Passed to `keras.Model.compile`, for instance `steps_per_execution` and `run_eagerly`.
+
+        Raises:
+            ValueError: for augmentation of captions that the network reads itself.
+        """
+        if caption_augmentation is not None and self.generator.text_tower is not None:
+            raise ValueError("`caption_augmentation` changes sentence embeddings; these networks read token numbers.")
+        compiles = self.jit_compiles(kwargs.get("jit_compile", "auto"))
+        kwargs["jit_compile"] = compiles and not kwargs.get("run_eagerly")
+        super().compile(optimizer=None, loss=None, **kwargs)
+        self._compile_options = {name: value for name, value in kwargs.items() if name != "jit_compile"}
+        self.objective = objective or FlowMatching()
+        self.caption_augmentation = caption_augmentation
+        self.conditioning_dropout = caption_augmentation.dropout if caption_augmentation is not None else 0.0
+        self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(1e-3, beta_2=0.99)
+        self._compile_step(("generator_loss",), metrics, ema_decay, seed)
+
+    def losses_of(self, batch: dict[str, Any], seed: Any, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+        images, condition = batch["images"], batch["condition"]
+        network = self.generator if training else self.ema_generator
+        if training and self.caption_augmentation is not None:
+            changed = self.caption_augmentation(condition["sentence_embeddings"], network.text_mean, network.text_scale)
+            condition = {**condition, "sentence_embeddings": changed}
+        text = network.select(condition)
+        loss = self.objective(network, images, text, seed, training)
+        if training:
+            return {"generator": loss}, {"generator_loss": loss}
+        numbers = {"generator_loss": loss}
+        if self.generation_metrics:
+            latents = keras.random.normal((ops.shape(images)[0], *network.noise_shape), seed=seed)
+            numbers["generated"] = network(latents, text, training=False)
+        return {}, numbers
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "state": [self.caption_augmentation]}
+
+    def generate(  # type: ignore[override]
+        self,
+        prompts: str | Sequence[str],
+        num_images: int = 1,
+        seed: int = 0,
+        truncation: float = 1.0,
+        guidance: float | None = None,
+        negative_prompt: str | None = None,
+        num_steps: int | None = None,
+    ) -> np.ndarray:
+        """Generates images from captions.
+
+        Image `i` depends on its caption, `seed` and `i` alone: the same call with more captions repeats the images of
+        the shorter one.
+
+        Reference:
+            Classifier-Free Diffusion Guidance (Ho and Salimans, 2022), arXiv:2207.12598.
+
+        Args:
+            prompts: One caption, or several.
+            num_images: Images of each caption; those of one caption follow each other.
+            seed: Seed of the noise.
+            truncation: Must be 1: what is not noise of that strength has never been seen.
+            guidance: How far to go at each step from no caption, or from `negative_prompt`, to the caption: 1 arrives
+                there, more goes beyond. By default the network's.
+            negative_prompt: What to move away from where `guidance` is not 1, instead of from no caption.
+            num_steps: Steps from noise to image. By default the network's.
+
+        Returns:
+            Images, uint8, shape `(len(prompts) * num_images, H, W, 3)`.
+
+        Raises:
+            ValueError: if there is no caption or no step, without a text encoder, or where guidance is asked of a model
+                that was not trained with dropped captions.
+        """
+        prompts = check_prompts(prompts, num_images)
+        network = self.drawer
+        guidance = network.guidance if guidance is None else guidance
+        if guidance != 1.0 or negative_prompt is not None:
+            check_guidance(self)
+        if truncation != 1.0:
+            raise ValueError(
+                f"`truncation` must be 1 for a diffusion model, which knows no other noise; got {truncation}."
+            )
+        steps = network.num_steps if num_steps is None else num_steps
+        if steps < 1:
+            raise ValueError(f"`num_steps` must be at least 1; got {num_steps}.")
+        embeddings = np.repeat(read_prompts(self, prompts), num_images, axis=0)
+        instead = np.asarray(network.text_mean) if negative_prompt is None else read_prompts(self, [negative_prompt])[0]
+        latents = latents_for(seed, len(embeddings), network.noise_shape)
+        sampler: Any = self.sampler
+        return sampler.in_steps(latents, embeddings, steps, guidance, instead)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        if not hasattr(self, "objective"):
+            return None
+        arguments = {
+            "objective": self.objective,
+            "generator_optimizer": self.generator_optimizer,
+            "caption_augmentation": self.caption_augmentation,
+            "ema_decay": self.ema_decay,
+            "seed": self.seed,
+            **self._compile_options,
+        }
+        return compile_config(self.parts(), arguments, self.generation_metrics)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**restored(self.parts(), config))
