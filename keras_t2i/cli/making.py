@@ -1,4 +1,4 @@
-"""Commands that make a model: quickstart, train, finetune, and data check before them."""
+"""Commands that make a model: quickstart, train, finetune, distill, and data check before them."""
 
 from __future__ import annotations
 
@@ -126,6 +126,46 @@ def finetune(
         data,
         output,
         strategy,
+        **_limits(minutes, epochs, steps),
+        tensorboard=tensorboard,
+        changed_data=changed_data,
+        verbose=verbosity(),
+        **options,
+    )
+
+
+@app.command()
+@with_options_of("distill")
+def distill(
+    teacher: Annotated[
+        str,
+        typer.Argument(metavar="TEACHER", help="Whose images are learned: a run made by **train**, or a preset."),
+    ],
+    output: RunOutput,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Whose captions it draws: as DATA of **train**. Default: what TEACHER was trained on."),
+    ] = None,
+    minutes: Minutes = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    tensorboard: TensorBoard = False,
+    changed_data: ChangedData = False,
+    **options: Any,
+) -> None:
+    """Train a generator that draws in one pass what a slower one draws in many.
+
+    TEACHER draws images once, which are kept with their noise in **drawn**, in the run directory: stopped at any
+    moment, the same command goes on. The student learns each from its noise and caption, by the difference in pixels
+    beside an adversary. What is left is a run as **train** makes one.
+
+    `keras-t2i distill runs/flow -o runs/fast`
+    """
+    print_result(
+        runs.distill,
+        teacher,
+        output,
+        data,
         **_limits(minutes, epochs, steps),
         tensorboard=tensorboard,
         changed_data=changed_data,

@@ -37,6 +37,8 @@ class Split:
         labels: Optional integer attributes of each image, shape `(num_images, num_attributes)`.
         embeddings: Sentence embeddings of `captions`, float32, shape `(len(captions), D)`, or `None`.
         digests: What tells the content of each image from that of others, or `None` where they have no files.
+        latents: The noise that each image was drawn from, float32, shape `(num_images, Z)`, or `None` where they are
+            real: a generator that is to learn them is given it.
     """
 
     captions: tuple[str, ...]
@@ -45,6 +47,7 @@ class Split:
     labels: np.ndarray | None = None
     embeddings: np.ndarray | None = None
     digests: tuple[str, ...] | None = None
+    latents: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not self.caption_ids:
@@ -58,7 +61,7 @@ class Split:
             return NotImplemented
         plain = ("captions", "caption_ids", "load_images", "digests")
         return all(getattr(self, name) == getattr(other, name) for name in plain) and all(
-            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("labels", "embeddings")
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("labels", "embeddings", "latents")
         )
 
     def __hash__(self) -> int:
@@ -90,7 +93,8 @@ class CaptionedImages:
     so that a run can be resumed in the middle of an epoch and see the very same batches.
 
     Batches are dictionaries: `{"images": (B, H, W, 3) float32 in [-1, 1], "captions": (B,) string}`, or, after
-    `encode`, `{"images": ..., "sentence_embeddings": (B, D) float32}`.
+    `encode`, `{"images": ..., "sentence_embeddings": (B, D) float32}`. Those of images that a model has drawn hold the
+    `"latents"` that it drew them from, `(B, Z) float32`, too.
 
     Args:
         train_split: Images to train on.
@@ -234,7 +238,8 @@ class CaptionedImages:
         offset = tf.minimum(tf.cast(draws[:, 0] * tf.cast(count, tf.float32), tf.int64), count - 1)
         all_ids = np.fromiter(itertools.chain.from_iterable(split.caption_ids), np.int64)
         chosen = tf.gather(all_ids, tf.gather(np.cumsum(counts) - counts, indices) + offset)
-        return {"images": images, _text_key(split): tf.gather(_texts(split), chosen)}
+        noise = {} if split.latents is None else {"latents": tf.gather(tf.constant(split.latents), indices)}
+        return {"images": images, _text_key(split): tf.gather(_texts(split), chosen), **noise}
 
     def _shaped(self, images: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(images, (None, self.image_size, self.image_size, 3))

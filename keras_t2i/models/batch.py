@@ -23,12 +23,13 @@ def images_and_condition(batch: dict[str, Any], text_encoder: Any, reads: Sequen
 
     Args:
         batch: `"images"`, and `"captions"` or all that is read of them; the latter goes first where there are both.
+            With `"latents"`, the noise that each was drawn from.
         text_encoder: Turns captions into a dictionary of what can be read; `None` where batches hold that.
         reads: Names of what is read.
 
     Returns:
         `"images"`, float32, and `"condition"`: a dictionary with the sentence embeddings, by which captions are told
-        apart, and all else that is read.
+        apart, and all else that is read; and `"latents"` where the batch has them.
 
     Raises:
         ValueError: if something is missing, or images are integers.
@@ -42,13 +43,15 @@ def images_and_condition(batch: dict[str, Any], text_encoder: Any, reads: Sequen
     images = ops.convert_to_tensor(batch["images"])
     if not keras.backend.is_float_dtype(images.dtype):
         raise ValueError(_refused(keras.backend.standardize_dtype(images.dtype)))
-    images = ops.cast(images, "float32")
+    found = {"images": ops.cast(images, "float32")}
+    if "latents" in batch:
+        found["latents"] = ops.cast(ops.convert_to_tensor(batch["latents"]), "float32")
     if all(name in batch for name in wanted):
         given = {name: ops.convert_to_tensor(batch[name]) for name in wanted}
         # Token numbers stay as they are.
         is_float = keras.backend.is_float_dtype
         condition = {name: ops.cast(rows, "float32") if is_float(rows.dtype) else rows for name, rows in given.items()}
-        return {"images": images, "condition": condition}
+        return {**found, "condition": condition}
     if "captions" not in batch:
         missing = next(name for name in wanted if name not in batch)
         raise ValueError(f"The networks read {missing!r} of a caption; the batch has neither that nor 'captions'.")
@@ -57,7 +60,7 @@ def images_and_condition(batch: dict[str, Any], text_encoder: Any, reads: Sequen
     read = text_encoder(batch["captions"])
     if unread := [name for name in wanted if name not in read]:
         raise ValueError(f"The networks read {unread[0]!r} of a caption, which this text encoder does not give.")
-    return {"images": images, "condition": {name: ops.stop_gradient(read[name]) for name in wanted}}
+    return {**found, "condition": {name: ops.stop_gradient(read[name]) for name in wanted}}
 
 
 def images_and_text(batch: dict[str, Any], text_encoder: Any) -> tuple[Any, Any]:

@@ -167,7 +167,9 @@ class TextToImageGAN(TextToImage):
                 condition["sentence_embeddings"], self.generator.text_mean, self.generator.text_scale
             )
             condition = {**condition, "sentence_embeddings": changed}
-        latents = keras.random.normal((ops.shape(images)[0], *self.generator.noise_shape), seed=seed)
+        latents = batch.get("latents")
+        if latents is None:
+            latents = keras.random.normal((ops.shape(images)[0], *self.generator.noise_shape), seed=seed)
         network = self.generator if training else self.ema_generator
         drawn = condition
         if training and self.variety is not None:

@@ -142,6 +142,18 @@ class Generator(Network):
         """Shape of the noise of one image."""
         return (self.latent_dim,)
 
+    def coarse(self, latents: Any, length: int) -> Any:
+        """What says most of the picture in noise, for a network that is given less of it.
+
+        Args:
+            latents: Standard normal noise, float32, shape `(B, *noise_shape)`.
+            length: At most how many numbers an image.
+
+        Returns:
+            Standard normal too, float32, shape `(B, M)` with an `M` of at most `length`.
+        """
+        return latents[:, :length]
+
     def _input_shape(self) -> tuple[int | None, ...]:
         return (None, *self.noise_shape)
 

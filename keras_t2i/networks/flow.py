@@ -160,6 +160,13 @@ class FlowGenerator(Generator):
         """The `guidance` that `draw` takes where no other is asked for."""
         return None if self.guidance == 1.0 else self.guidance
 
+    def coarse(self, latents: Any, length: int) -> Any:
+        """The noise as an image of few pixels, each the mean of those it stands for: see `Generator.coarse`."""
+        cells = max(size for size in (1, 2, 4, 8, 16, 32) if 3 * size**2 <= max(length, 3))
+        edge = self.image_size // cells
+        blocks = ops.reshape(latents, (-1, cells, edge, cells, edge, 3))
+        return ops.reshape(edge * ops.mean(blocks, axis=(2, 4)), (-1, 3 * cells**2))[:, :length]
+
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         return self.draw(latents, sentence_embeddings, self.num_steps, self.own_guidance)
 

@@ -17,7 +17,7 @@ from keras_t2i.data.names import FITS, RENDERED, is_folder
 from keras_t2i.networks.families import ACTIVATIONS, FAMILIES
 from keras_t2i.objectives import LOSSES, PENALTIES
 from keras_t2i.presets.names import is_name
-from keras_t2i.runs.option import READ, Option, option
+from keras_t2i.runs.option import ANEW, READ, Option, option
 from keras_t2i.transfer.strategies import STRATEGIES
 
 __all__ = ["NONE", "Option", "RunConfig", "known_to", "options_of"]
@@ -39,6 +39,8 @@ class RunConfig:
             never change; a folder of captioned images; or `"tfds:"` and the name of a TensorFlow dataset.
         strategy: How to transfer from `start_from`, see `keras_t2i.transfer.STRATEGIES`; networks and text encoder are
             then its own. `None` to train everything, from weights that any networks of that form may have.
+        teacher: A preset or a run whose images are learned, from the noise that it draws them from, instead of real
+            ones.
         augment: `None` for what suits the data: augmented where a strategy has fewer than 1,000 training images.
         mixed_precision: `None` for what suits the machine that a run is begun on.
         batch_size: `None` for what suits the data: 8 where a strategy has fewer than 1,000 training images, else 32.
@@ -46,21 +48,21 @@ class RunConfig:
 
     data: str
     family: str = option(
-        "compact", "Networks: {names}.", panel="Model", commands=("train",), table=FAMILIES, varies=True
+        "compact", "Networks: {names}.", panel="Model", commands=("train", "distill"), table=FAMILIES, varies=True
     )
     size: str = option(
         "small",
         "Size of the networks of compact and projected: **small**; **base**, with four times the weights and "
         "multiply-adds; or **large**, with sixteen times, for a GPU.",
         panel="Model",
-        commands=("train", "compare"),
+        commands=ANEW,
         varies=True,
     )
     activation: str | None = option(
         None,
         "Activation of the networks of compact and projected: {names}. Default: leaky.",
         panel="Model",
-        commands=("train", "compare"),
+        commands=ANEW,
         table=ACTIVATIONS,
         varies=True,
     )
@@ -69,7 +71,7 @@ class RunConfig:
         "Convolutions a scale of the discriminator of compact and projected, beside the one that halves the "
         "resolution. Default: 1.",
         panel="Model",
-        commands=("train", "compare"),
+        commands=ANEW,
         limits=(1, 8),
         varies=True,
     )
@@ -102,14 +104,14 @@ class RunConfig:
     loss: str | None = option(
         None,
         "Adversarial loss: {names}. Default: the family's.",
-        commands=("train", "compare"),
+        commands=ANEW,
         table=LOSSES,
         varies=True,
     )
     penalty: str | None = option(
         None,
         "Gradient penalty: {names}, some joined by +, or none. Default: the family's.",
-        commands=("train", "compare"),
+        commands=ANEW,
         table=PENALTIES,
         varies=True,
     )
@@ -122,18 +124,23 @@ class RunConfig:
     caption_noise: float | None = option(
         None,
         "Noise on caption embeddings, in units of their spread: other words for the same are understood.",
-        commands=("train", "compare"),
+        commands=ANEW,
         limits=(0, None),
         varies=True,
     )
     caption_dropout: float | None = option(
         None,
         "Share of captions left out: what guidance needs.",
-        commands=("train", "compare"),
+        commands=ANEW,
         limits=(0, 0.9),
         varies=True,
     )
-    flip: bool = option(False, "Mirror half of the images; not where captions name sides.", panel="Data")
+    flip: bool = option(
+        False,
+        "Mirror half of the images; not where captions name sides.",
+        panel="Data",
+        commands=("train", "finetune", "compare"),
+    )
     caption_column: str | None = option(
         None,
         "Column of captions in a folder's table. Default: text, caption or captions.",
@@ -176,7 +183,7 @@ class RunConfig:
     mixed_precision: bool | None = option(
         None,
         "Compute in bfloat16. Default: where there is a GPU or a TPU that is faster in it.",
-        commands=("train", "compare"),
+        commands=ANEW,
         varies=True,
     )
     start_from: str | None = option(
@@ -196,6 +203,8 @@ class RunConfig:
         panel="Data",
         commands=("finetune",),
     )
+    teacher: str | None = None
+    num_drawn: int = option(20_000, "Images that TEACHER draws, once.", commands=("distill",), limits=(1, None))
     learning_rate_scale: float | None = option(
         None,
         "Factor on the family's learning rates. Default: 1.",
@@ -207,18 +216,18 @@ class RunConfig:
         None,
         "Draw images towards the real ones of their captions, by content and style, in these image features: "
         "mobilenet_v2, or a file of weights.",
-        commands=("train", "compare"),
+        commands=ANEW,
     )
     frozen_features: str | None = option(
         None,
         "File of MobileNetV2 weights for the family projected. Default: those of Keras.",
         panel="Model",
-        commands=("train", "compare"),
+        commands=ANEW,
     )
     reconstruction: float | None = option(
         None,
         "Weight of the difference in pixels to the caption's own image, where it has just one.",
-        commands=("train", "compare"),
+        commands=ANEW,
         limits=(0, None),
         varies=True,
     )
@@ -230,7 +239,9 @@ class RunConfig:
         limits=(0, 2),
         varies=True,
     )
-    seed: int = option(0, "Seed of weights, order and noise.", commands=("train", "finetune"), limits=(0, 2**31 - 1))
+    seed: int = option(
+        0, "Seed of weights, order and noise.", commands=("train", "finetune", "distill"), limits=(0, 2**31 - 1)
+    )
 
     def __post_init__(self) -> None:
         for name, is_known in _KNOWN.items():
@@ -333,6 +344,7 @@ _KNOWN: Mapping[str, Any] = {
     "source_data": lambda value: not is_folder(value),
     "text_encoder": _ENCODERS.__contains__,
     "start_from": is_name,
+    "teacher": is_name,
     "content_features": _FEATURES.__contains__,
     "frozen_features": _FEATURES.__contains__,
 }

@@ -7,10 +7,12 @@ from typing import Any
 
 from keras_t2i.core.tables import Table
 
-__all__ = ["ALL", "READ", "Option", "option"]
+__all__ = ["ALL", "ANEW", "READ", "Option", "option"]
 
-ALL = ("train", "finetune", "compare")
+ALL = ("train", "finetune", "distill", "compare")
 """The commands that train."""
+ANEW = ("train", "distill", "compare")
+"""Those that build networks."""
 READ = (*ALL, "check", "pack")
 """Those that read images."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,18 @@ from keras_t2i.data import RENDERED, CaptionedImages, Inventory, Split
 from keras_t2i.data.names import TFDS
 from keras_t2i.data.pairs import real_pairs
 from keras_t2i.image_features import ImageFeatures
-from keras_t2i.models import TextToImage, TextToImageGAN, build_gan, compile_gan, family_of, files
+from keras_t2i.models import TextToImage, TextToImageGAN, build_gan, compile_gan, files
 from keras_t2i.objectives import losses
 from keras_t2i.objectives.augmentation import CaptionAugmentation, DiffAugment
 from keras_t2i.objectives.variety import Variety, layout_distance
 from keras_t2i.presets import names
 from keras_t2i.runs.captions import check_captions
 from keras_t2i.runs.config import NONE, RunConfig
+from keras_t2i.runs.derived import card
 from keras_t2i.text import CachedTextEncoder, CaptionEncoder, TextEncoder
-from keras_t2i.transfer import Plan, strategies
+from keras_t2i.transfer import Plan, draw_pairs, strategies
 
-__all__ = ["Prepared", "build", "cached", "card", "dataset", "finetuning", "fitted", "prepare"]
+__all__ = ["Prepared", "build", "cached", "dataset", "fitted", "prepare"]
 
 _FEW_IMAGES = 1000
 """Below so many images, fine-tuning augments them unless told not to: the discriminator would learn them by heart."""
@@ -87,6 +88,8 @@ def prepare(config: RunConfig, run_dir: Path | None = None, changed_data: bool =
     assert images.train_split.embeddings is not None  # `encode` has just set them.
     if model.image_size == config.image_size:  # Else a strategy enlarges what is drawn, and reads captions as before.
         model.adapt(images.train_split.embeddings)
+    if config.teacher is not None:
+        images = _drawn_by_teacher(config, model, images, run_dir)
     if config.strategy is None:
         if isinstance(model, TextToImageGAN):
             model.variety = _variety(config, model, images.train_split)
@@ -155,56 +158,6 @@ def build(config: RunConfig, run_dir: Path | None = None) -> TextToImage:
     return model
 
 
-def finetuning(start_from: str, data: str, strategy: str = "full", **options: Any) -> RunConfig:
-    """The configuration of a run that fine-tunes a trained model.
-
-    Family, image size and text encoder are the model's, as its preset describes it; nothing is built. `source_data` is,
-    where the strategy needs some and none is given, what its run, or its card, says it was trained on.
-
-    Args:
-        start_from: A preset or a run.
-        data: What to train on.
-        strategy: See `keras_t2i.transfer.strategies.parse`.
-        **options: Further fields of `RunConfig`.
-
-    Raises:
-        ValueError: if the model cannot be read, there is no such strategy, or nothing says what the model was trained
-            on.
-    """
-    needs_source = strategies.needs_source(strategy)  # First: a mistyped name should not wait for anything.
-    described = names.read_config(names.resolve(start_from))
-    source_data = options.pop("source_data", None) or _trained_on(Path(start_from), described["card"])
-    if needs_source and not source_data:
-        raise ValueError(
-            f"The strategy {strategy!r} needs the data that {start_from} was trained on, and its card names none: "
-            "pass the source's data."
-        )
-    return RunConfig(
-        data,
-        family=family_of(described),
-        image_size=strategies.image_size(strategy, described["generator"]["config"]["image_size"]),
-        text_encoder=files.encoder_name(start_from),
-        start_from=start_from,
-        strategy=strategy,
-        source_data=source_data if needs_source else None,
-        **options,
-    )
-
-
-def card(config: RunConfig, source: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a preset of the run says of it; of the source's card, to whom thanks are due and what is allowed.
-
-    Presets are shared: folders are named without the path to them.
-    """
-    told = {"family": config.family, "data": config.data, "start_from": config.start_from, "strategy": config.strategy}
-    kept = {name: source[name] for name in ("license", "credit") if source is not None and name in source}
-    return {**kept, **{name: _without_path(value) for name, value in told.items() if value is not None}}
-
-
-def _without_path(value: str) -> str:
-    return Path(value).name if Path(value).is_absolute() else value
-
-
 def fitted(config: RunConfig, images: CaptionedImages) -> RunConfig:
     """The same configuration with what suits these images where it leaves that open: augmentation and batch size."""
     few = config.strategy is not None and images.train_split.num_images < _FEW_IMAGES
@@ -255,12 +208,14 @@ def _variety(config: RunConfig, model: TextToImageGAN, split: Split) -> Variety 
     return Variety(share * distance) if distance > 0 else None
 
 
-def _trained_on(source: Path, about: Mapping[str, Any]) -> str | None:
-    """The data of a run, or of a preset where its card names data that are the same everywhere."""
-    if (source / names.RUN_PRESET).is_dir():
-        return RunConfig.read(source).data
-    found = str(about.get("data", ""))
-    return found if specs.split(found)[0] in (*RENDERED, TFDS) else None
+def _drawn_by_teacher(
+    config: RunConfig, model: TextToImage, images: CaptionedImages, run_dir: Path | None
+) -> CaptionedImages:
+    """What is trained on where there is a teacher."""
+    if run_dir is None:
+        raise ValueError("What a teacher draws is kept in the directory of a run: pass `run_dir`.")
+    length = model.drawer.latent_dim
+    return draw_pairs(str(config.teacher), images, run_dir / "drawn", config.num_drawn, length, config.seed)
 
 
 def _trained(config: RunConfig) -> TextToImage:

@@ -13,7 +13,7 @@ from typing import Any
 
 from keras_t2i.runs.config import RunConfig, known_to
 
-__all__ = ["finetune", "train"]
+__all__ = ["distill", "finetune", "train"]
 
 
 def train(
@@ -117,8 +117,49 @@ def finetune(
         ValueError: for a configuration that cannot be trained.
         OSError: if the directory cannot be written.
     """
-    from keras_t2i.runs.prepare import finetuning
+    from keras_t2i.runs.derived import finetuning
 
     config = finetuning(start_from, data, strategy, **options)
+    limits: dict[str, Any] = {"minutes": minutes, "epochs": epochs, "steps": steps}
+    return train(config, run_dir, **limits, tensorboard=tensorboard, changed_data=changed_data, verbose=verbose)
+
+
+def distill(
+    teacher: str,
+    run_dir: Path,
+    data: str | None = None,
+    *,
+    minutes: float | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    tensorboard: bool = False,
+    changed_data: bool = False,
+    verbose: int | str = "auto",
+    **options: Any,
+) -> dict[str, Any]:
+    """Trains a generator on what a slower one draws, noise by noise: `train` with what `distilling` makes.
+
+    Args:
+        teacher: A preset or a run: see `keras_t2i.presets.resolve`.
+        run_dir: The run directory; a run in it is resumed.
+        data: Whose captions the teacher draws; by default what it was trained on.
+        minutes: Minutes to train, over all starts; drawing comes before.
+        epochs: Epochs to train, likewise.
+        steps: Steps to train, likewise.
+        tensorboard: As for `train`.
+        changed_data: As for `train`.
+        verbose: As for `train`.
+        **options: Further fields of `RunConfig`.
+
+    Returns:
+        As `train`.
+
+    Raises:
+        ValueError: for a configuration that cannot be trained.
+        OSError: if the directory cannot be written.
+    """
+    from keras_t2i.runs.derived import distilling
+
+    config = distilling(teacher, data, **options)
     limits: dict[str, Any] = {"minutes": minutes, "epochs": epochs, "steps": steps}
     return train(config, run_dir, **limits, tensorboard=tensorboard, changed_data=changed_data, verbose=verbose)

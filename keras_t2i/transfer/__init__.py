@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from keras_t2i.transfer.adapters import load_adapters, lora, save_adapters
     from keras_t2i.transfer.consolidation import ewc, fisher_information
     from keras_t2i.transfer.cross_domain import correspondence
+    from keras_t2i.transfer.distillation import draw_pairs
     from keras_t2i.transfer.freezing import freeze, freeze_d, full, modulation
     from keras_t2i.transfer.mixing import MixedImages, mix_source
     from keras_t2i.transfer.plan import Plan, Weight
@@ -26,6 +27,7 @@ __all__ = [
     "Weight",
     "add_tokens",
     "correspondence",
+    "draw_pairs",
     "ewc",
     "fisher_information",
     "freeze",
@@ -45,6 +47,7 @@ __getattr__ = lazy(
     {
         "cross_domain": ["correspondence"],
         "consolidation": ["ewc", "fisher_information"],
+        "distillation": ["draw_pairs"],
         "freezing": ["freeze", "freeze_d", "full", "modulation"],
         "adapters": ["load_adapters", "lora", "save_adapters"],
         "mixing": ["MixedImages", "mix_source"],

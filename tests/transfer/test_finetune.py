@@ -15,7 +15,8 @@ from pretrained_models import values
 
 from keras_t2i import TextToImageGAN, transfer
 from keras_t2i.runs.config import RunConfig
-from keras_t2i.runs.prepare import dataset, finetuning, fitted
+from keras_t2i.runs.derived import finetuning
+from keras_t2i.runs.prepare import dataset, fitted
 from keras_t2i.transfer.strategies import STRATEGIES
 
 CAPTIONS = ["picture number 3", "something else"]
