@@ -88,7 +88,13 @@ def styled(images: data.CaptionedImages) -> data.CaptionedImages:
 
 def new_generator(size: int, embedding_dim: int) -> CompactGenerator:
     generator = CompactGenerator(
-        size, widths=WIDTHS[size], text_width=256, start_size=8, normalized=True, interpolation="bilinear"
+        size,
+        widths=WIDTHS[size],
+        text_width=320,
+        text_depth=3,
+        start_size=8,
+        normalized=True,
+        interpolation="bilinear",
     )
     generator.build_for(embedding_dim)
     return generator
@@ -98,7 +104,8 @@ def grow(smaller: CompactGenerator, larger: CompactGenerator) -> None:
     """Gives a generator the weights of one of half its size, but for the layers behind its last block."""
     for name in ("to_text", "to_style", "to_features"):
         getattr(larger, name).set_weights(getattr(smaller, name).get_weights())
-    for ours, theirs in zip(larger.blocks, smaller.blocks, strict=False):
+    layers = zip((*larger.deeper_text, *larger.blocks), (*smaller.deeper_text, *smaller.blocks), strict=False)
+    for ours, theirs in layers:
         ours.set_weights(theirs.get_weights())
 
 

@@ -46,6 +46,8 @@ class CompactGenerator(Generator):
         activation: A name in `keras_t2i.networks.ACTIVATIONS`.
         start_size: Height and width of the maps that are read from noise and caption at once: 4 or 8. From 8 on, many
             different forms are learned sooner, as of drawings of named things, with more weights at the same speed.
+        text_depth: Layers that the sentence embedding passes before it meets the noise. More of them learn many named
+            things sooner, at next to no cost a step.
         normalized: Whether features are brought to a root mean square of 1 at each position before they are modulated:
             against a strong discriminator, images then do not run into black or white.
         interpolation: `"bilinear"` or `"nearest"`: how maps grow. The second has sharp drawings sooner, the first no
@@ -62,7 +64,7 @@ class CompactGenerator(Generator):
         ValueError: if `image_size` is not one of those, or `widths` does not fit it.
     """
 
-    inherited = ("normalized", "interpolation", "start_size")
+    inherited = ("normalized", "interpolation", "start_size", "text_depth")
 
     def __init__(
         self,
@@ -75,11 +77,13 @@ class CompactGenerator(Generator):
         normalized: bool = False,
         interpolation: str = "nearest",
         start_size: int = 4,
+        text_depth: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), latent_dim, **kwargs)
         if start_size not in (4, 8):
             raise ValueError(f"`start_size` must be 4 or 8; got {start_size}.")
+        self.text_depth = check_depth(text_depth, "text_depth")
         num_scales = (image_size // start_size).bit_length() - 1
         self.start_size = start_size
         self.text_width = text_width
@@ -92,6 +96,7 @@ class CompactGenerator(Generator):
         self.normalized, self.interpolation = normalized, interpolation
         self.normalize = unit_rms if normalized else _as_it_is
         self.to_text = layers.Dense(text_width, name="text")
+        self.deeper_text = [layers.Dense(text_width, name=f"text_{i}") for i in range(1, text_depth)]
         self.to_style = layers.Dense(text_width, name="style")
         self.to_features = layers.Dense(start_size**2 * self.widths[0], name="features")
         form = (activation, normalized, interpolation)
@@ -103,6 +108,8 @@ class CompactGenerator(Generator):
 
     def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
         text = self.activate(self.to_text(self.standardized(sentence_embeddings)))
+        for layer in self.deeper_text:
+            text = self.activate(layer(text))
         joined = ops.concatenate([ops.cast(latents, text.dtype), text], axis=-1)
         style = self.activate(self.to_style(joined))
         maps = [ops.reshape(self.to_features(joined), (-1, self.start_size, self.start_size, self.widths[0]))]
@@ -121,6 +128,7 @@ class CompactGenerator(Generator):
 
     def get_config(self) -> dict[str, Any]:
         names = ("text_width", "widths", "attention_at", "activation", "normalized", "interpolation", "start_size")
+        names = (*names, "text_depth")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
