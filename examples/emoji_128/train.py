@@ -102,10 +102,9 @@ def new_generator(size: int, embedding_dim: int) -> CompactGenerator:
 
 def grow(smaller: CompactGenerator, larger: CompactGenerator) -> None:
     """Gives a generator the weights of one of half its size, but for the layers behind its last block."""
-    for name in ("to_text", "to_style", "to_features"):
+    for name in ("to_text", "deeper_text", "to_style", "to_features"):
         getattr(larger, name).set_weights(getattr(smaller, name).get_weights())
-    layers = zip((*larger.deeper_text, *larger.blocks), (*smaller.deeper_text, *smaller.blocks), strict=False)
-    for ours, theirs in layers:
+    for ours, theirs in zip(larger.blocks, smaller.blocks, strict=False):
         ours.set_weights(theirs.get_weights())
 
 

@@ -96,7 +96,7 @@ class CompactGenerator(Generator):
         self.normalized, self.interpolation = normalized, interpolation
         self.normalize = unit_rms if normalized else _as_it_is
         self.to_text = layers.Dense(text_width, name="text")
-        self.deeper_text = [layers.Dense(text_width, name=f"text_{i}") for i in range(1, text_depth)]
+        self.deeper_text = TextLayers(text_width, text_depth - 1, activation, name="deeper_text")
         self.to_style = layers.Dense(text_width, name="style")
         self.to_features = layers.Dense(start_size**2 * self.widths[0], name="features")
         form = (activation, normalized, interpolation)
@@ -107,9 +107,7 @@ class CompactGenerator(Generator):
         self.to_image = convolution(3, scale=1.0, name="to_image")
 
     def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
-        text = self.activate(self.to_text(self.standardized(sentence_embeddings)))
-        for layer in self.deeper_text:
-            text = self.activate(layer(text))
+        text = self.deeper_text(self.activate(self.to_text(self.standardized(sentence_embeddings))))
         joined = ops.concatenate([ops.cast(latents, text.dtype), text], axis=-1)
         style = self.activate(self.to_style(joined))
         maps = [ops.reshape(self.to_features(joined), (-1, self.start_size, self.start_size, self.widths[0]))]
@@ -221,6 +219,20 @@ class CompactDiscriminator(ProjectionDiscriminator):
     def get_config(self) -> dict[str, Any]:
         names = ("widths", "head_width", "attention_at", "activation", "depth")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+class TextLayers(Block):
+    """Further layers for what was read from the caption; none where `depth` is 0."""
+
+    def __init__(self, width: int, depth: int, activation: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activate = ACTIVATIONS[activation]
+        self.layers = [layers.Dense(width, name=f"layer_{number}") for number in range(depth)]
+
+    def call(self, text: Any) -> Any:
+        for layer in self.layers:
+            text = self.activate(layer(text))
+        return text
 
 
 class UpBlock(Block):

@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from checks import EMBEDDING_DIM, built_networks, make_batch, tiny_gan
+from checks import EMBEDDING_DIM, built_networks, make_batch, move_weights, tiny_gan
 
 from keras_t2i import TextToImageGAN, losses
 from keras_t2i.models import build_gan, family_of, files
@@ -13,6 +13,7 @@ from keras_t2i.networks.compact import CompactGenerator, UpBlock
 from keras_t2i.networks.projected import ProjectedDiscriminator
 from keras_t2i.runs import RunConfig
 from keras_t2i.runs.prepare import build
+from keras_t2i.transfer.layers import blocks
 
 
 def test_match_is_the_logit_without_realness():
@@ -156,3 +157,19 @@ def test_maps_may_start_at_eight_pixels_and_say_so_in_the_configuration():
     np.testing.assert_array_equal(again(latents, text), generator(latents, text))
     with pytest.raises(ValueError, match=r"`start_size` must be 4 or 8; got 16"):
         CompactGenerator(32, start_size=16)
+
+
+def test_deeper_text_is_read_where_it_is_asked_for_and_is_no_block_that_is_frozen_by_its_number():
+    plain, deep = (CompactGenerator(32, widths=(6, 4, 4), text_width=8, text_depth=depth) for depth in (1, 3))
+    for network in (plain, deep):
+        network.build_for(EMBEDDING_DIM)
+    assert deep.count_params() == plain.count_params() + 2 * (8 * 8 + 8)
+    again = CompactGenerator.from_config(deep.get_config())
+    assert again.text_depth == 3
+    assert blocks(deep) == blocks(plain)
+    latents, text = np.ones((4, 64), "float32"), make_batch()["sentence_embeddings"]
+    before = np.array(deep(latents, text))
+    move_weights(deep.deeper_text)
+    assert np.abs(np.array(deep(latents, text)) - before).max() > 1e-3
+    with pytest.raises(ValueError, match="`text_depth` must be at least 1; got 0"):
+        CompactGenerator(32, text_depth=0)
