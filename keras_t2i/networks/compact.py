@@ -125,8 +125,8 @@ class CompactGenerator(Generator):
         return ops.tanh(ops.cast(images, "float32"))
 
     def get_config(self) -> dict[str, Any]:
-        names = ("text_width", "widths", "attention_at", "activation", "normalized", "interpolation", "start_size")
-        names = (*names, "text_depth")
+        text, form = ("text_width", "text_depth"), ("widths", "attention_at", "activation", "start_size")
+        names = (*text, *form, "normalized", "interpolation")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
