@@ -1,4 +1,4 @@
-"""Trains emoji_128 from the pictures that make_data.py makes: forms, then edges, then against an adversary.
+"""Trains emoji_128 from the pictures that make_data.py makes: forms, edges, styles by noise, then an adversary.
 
 Command:  python examples/emoji_128/train.py FOLDER -o OUTPUT --frozen-features FILE
 Needs:    the folder of make_data.py; the weights of MobileNetV2 (`--frozen-features`, where Keras cannot fetch them)
@@ -8,12 +8,11 @@ Result:   OUTPUT/forms_32 (with `--anew`) and forms_64, weights; OUTPUT/drawn, a
 
 A name and a style mean one picture here, so that squared error alone learns which form a name has, at 32 pixels. What
 it blurs, because it cannot know where exactly an edge or an eye is, is drawn sharp at 64 pixels by an error in frozen
-features beside that of the pixels. Captions without a style have a picture in each: of four drawn from them, the one
-nearest to the picture at hand learns it (Implicit Maximum Likelihood Estimation, Li and Malik, 2018, arXiv:1809.09087).
-An adversary alone, which learns colors long before forms, would take days. It comes last, so that there is one to
-fine-tune against.
+features beside that of the pixels. Captions without a style have a picture in each: which one is drawn is up to the
+noise, by which of its first numbers is the greatest. An adversary alone, which learns colors long before forms, would
+take days. It comes last, so that there is one to fine-tune against.
 
-`forms_64.weights.h5` beside this script is what the first two parts came to, in float16, and without `--anew` what is
+`forms_64.weights.h5` beside this script is what the first three parts came to, in float16, and without `--anew` what is
 gone on from. Artwork of the pictures that it was learned from: Noto Emoji, copyright Google LLC, Apache-2.0; Twemoji,
 copyright Twitter, Inc and other contributors, CC-BY 4.0; Fluent Emoji, copyright Microsoft Corporation, MIT.
 """
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_t2i import data
@@ -47,7 +47,7 @@ from keras_t2i.training import train
 
 STYLE = re.compile(r"\b(noto|twemoji|fluent|flat|3d)( style)?$")
 EVERY = 500
-CANDIDATES = 4
+STYLES = ("noto", "twemoji", "fluent", "flat", "3d")
 FINE = ("stride_4", "stride_8", "stride_16")
 """Frozen features that are compared, of images as large as they are."""
 RECONSTRUCTION, FEATURES, RATE = 100.0, 20.0, 1e-4
@@ -79,24 +79,34 @@ def main() -> None:
             generator.load_weights(file)
         else:
             images = data.from_folder(options.folder, image_size=size, batch_size=BATCHES[size])
-            with_style, without = (images_of(images, style).encode(cached(encoder)) for style in (True, False))
-            generator.adapt(with_style.train_split.embeddings)
+            images = images.encode(cached(encoder))
+            generator.adapt(images.train_split.embeddings)
             if smaller is None:
-                learn_forms(generator, with_style, num_images)
+                learn_forms(generator, images_of(images, True), num_images)
             else:
                 grow(smaller, generator)
-                sharpen(generator, with_style, without, num_images, options.frozen_features)
+                sharpen(generator, images, num_images, options.frozen_features)
             generator.save_weights(file)
         smaller = generator
     draw(generator, encoder, options)
 
 
-def images_of(images: data.CaptionedImages, names_style: bool) -> data.CaptionedImages:
-    """The same pictures with those of their captions that name a style, or with those that do not."""
+def images_of(images: data.CaptionedImages, names_style: bool, style: str | None = None) -> data.CaptionedImages:
+    """The same pictures, or those of a style, with those of their captions that name it, or with those that do not."""
     split = images.train_split
-    fits = [(STYLE.search(caption) is not None) == names_style for caption in split.captions]
-    chosen = [tuple(number for number in ids if fits[number]) or ids for ids in split.caption_ids]
-    return replace(images, train_split=replace(split, caption_ids=tuple(chosen)))
+    styles = [found and found[1] for found in map(STYLE.search, split.captions)]
+    chosen = [
+        (place, tuple(number for number in ids if (styles[number] is not None) == names_style) or ids)
+        for place, ids in enumerate(split.caption_ids)
+        if style is None or style in [styles[number] for number in ids]
+    ]
+    places = tf.constant([place for place, _ in chosen], tf.int64)
+
+    def load(indices: Any, seeds: Any) -> Any:
+        return split.load_images(tf.gather(places, indices), seeds)
+
+    kept = replace(split, caption_ids=tuple(ids for _, ids in chosen), load_images=load, digests=None)
+    return replace(images, train_split=kept)
 
 
 def new_generator(size: int, embedding_dim: int) -> CompactGenerator:
@@ -105,6 +115,7 @@ def new_generator(size: int, embedding_dim: int) -> CompactGenerator:
         widths=WIDTHS[size],
         text_width=320,
         text_depth=3,
+        modes=len(STYLES),
         start_size=8,
         normalized=True,
         interpolation="bilinear",
@@ -115,7 +126,7 @@ def new_generator(size: int, embedding_dim: int) -> CompactGenerator:
 
 def grow(smaller: CompactGenerator, larger: CompactGenerator) -> None:
     """Gives a generator the weights of one of half its size, but for the layers behind its last block."""
-    for name in ("to_text", "deeper_text", "to_style", "to_features"):
+    for name in ("to_text", "to_mode", "deeper_text", "to_style", "to_features"):
         getattr(larger, name).set_weights(getattr(smaller, name).get_weights())
     for ours, theirs in zip(larger.blocks, smaller.blocks, strict=False):
         ours.set_weights(theirs.get_weights())
@@ -130,14 +141,8 @@ def learn_forms(generator: CompactGenerator, images: data.CaptionedImages, num_i
     learn(generator, [(images, error)], num_images, rate=1.5e-3)
 
 
-def sharpen(
-    generator: CompactGenerator,
-    with_style: data.CaptionedImages,
-    without: data.CaptionedImages,
-    num_images: int,
-    frozen_features: str,
-) -> None:
-    """Squared error beside that of frozen features; where no style is named, of the nearest of some drawings."""
+def sharpen(generator: CompactGenerator, images: data.CaptionedImages, num_images: int, frozen_features: str) -> None:
+    """Squared error beside that of frozen features, then with noise that says which style a caption without one has."""
     network = build_mobilenet_v2(None, generator.image_size)
     fine = keras.Model(network.input, [network.output[name] for name in FINE], trainable=False)
     fine.set_weights(ImageFeatures.from_preset(frozen_features).network.get_weights()[: len(fine.weights)])
@@ -147,13 +152,32 @@ def sharpen(
         there = [tf.stop_gradient(maps) for maps in fine(real, training=False)]
         return tf.reduce_mean(tf.square(images - real)) + perceptual_loss(fine(images, training=False), there)
 
-    def error_of_nearest(real: Any, latents: Any, embeddings: Any) -> Any:
-        noises = [latents, *(tf.random.normal(tf.shape(latents)) for _ in range(CANDIDATES - 1))]
-        drawn = [tf.reduce_mean(tf.square(generator(noise, embeddings) - real), axis=(1, 2, 3)) for noise in noises]
-        nearest = tf.gather(tf.stack(noises, axis=1), tf.argmin(drawn, axis=0), batch_dims=1)
-        return error(real, nearest, embeddings)
+    def of_style(style: int) -> Any:
+        return lambda real, latents, embeddings: error(real, noise_of(style, latents), embeddings)
 
-    learn(generator, [(with_style, error), (with_style, error), (without, error_of_nearest)], num_images, rate=1e-3)
+    begin_modes(generator, images.train_split)
+    with_style = images_of(images, True)
+    unnamed = [(images_of(images, False, style), of_style(place)) for place, style in enumerate(STYLES)]
+    learn(generator, [task for each in unnamed for task in ((with_style, error), each)], num_images, rate=1e-3)
+
+
+def begin_modes(generator: CompactGenerator, split: data.Split) -> None:
+    """Shifts what is read of a caption as naming a style does, for each choice of the noise."""
+    found = [STYLE.search(caption) for caption in split.captions]
+    unnamed = np.asarray([each is None for each in found])
+    shifts = []
+    for style in STYLES:
+        named = np.asarray([each is not None and each[1] == style for each in found])
+        shifts.append(split.embeddings[named].mean(axis=0) - split.embeddings[unnamed].mean(axis=0))
+    scale, kernel = np.asarray(generator.text_scale), np.asarray(generator.to_text.kernel)
+    generator.to_mode.set_weights([np.stack(shifts) * scale @ kernel])
+
+
+def noise_of(style: int, latents: Any) -> Any:
+    """The same noise, its first numbers turned until the greatest of them is that of the style."""
+    first, count = latents[:, : len(STYLES)], len(STYLES)
+    places = (tf.range(count) - style + tf.argmax(first, axis=1, output_type=tf.int32)[:, None]) % count
+    return tf.concat([tf.gather(first, places, batch_dims=1), latents[:, count:]], axis=1)
 
 
 def learn(
@@ -187,7 +211,7 @@ def learn(
 
 def draw(generator: CompactGenerator, encoder: Any, options: argparse.Namespace) -> None:
     """The adversarial part, in a run that can be stopped and goes on."""
-    images = images_of(data.from_folder(options.folder, image_size=64, batch_size=BATCHES[64]), names_style=True)
+    images = images_of(data.from_folder(options.folder, image_size=64, batch_size=BATCHES[64]), True)
     images = images.encode(cached(encoder))
     discriminator = ProjectedDiscriminator(64)
     discriminator.build_for(encoder.embedding_dim)
