@@ -1,16 +1,18 @@
-"""Trains emoji_128 from the pictures that make_data.py makes: forms by regression, then edges by an adversary.
+"""Trains emoji_128 from the pictures that make_data.py makes: forms, edges, styles by noise, then an adversary.
 
 Command:  python examples/emoji_128/train.py FOLDER -o OUTPUT --frozen-features FILE
 Needs:    the folder of make_data.py; the weights of MobileNetV2 (`--frozen-features`, where Keras cannot fetch them)
-Cost:     80 minutes of one core, 25 of them from the forms beside this script on; each part is kept
+Cost:     100 minutes of one core, 10 of them from the forms beside this script on; each part is kept
 Result:   OUTPUT/forms_32 (with `--anew`) and forms_64, weights; OUTPUT/drawn, a preset that draws 64 pixels. `keras-t2i
           finetune OUTPUT/drawn FOLDER --strategy upscale -o RUN` gives it its second stage, of 128 pixels.
 
-A name and a style mean one picture here, so that squared error alone learns which form a name has: at 32 pixels, where
-a step costs a third, then at 64. An adversary alone, which learns colors long before forms, would take days. It comes
-last, for edges and texture, and for what captions without a style leave open.
+A name and a style mean one picture here, so that squared error alone learns which form a name has, at 32 pixels. What
+it blurs, because it cannot know where exactly an edge or an eye is, is drawn sharp at 64 pixels by an error in frozen
+features beside that of the pixels. Captions without a style have a picture in each: which one is drawn is up to the
+noise, by which of its first numbers is the greatest. An adversary alone, which learns colors long before forms, would
+take days. It comes last, so that there is one to fine-tune against.
 
-`forms_64.weights.h5` beside this script is what the first two parts came to, in float16, and without `--anew` what is
+`forms_64.weights.h5` beside this script is what the first three parts came to, in float16, and without `--anew` what is
 gone on from. Artwork of the pictures that it was learned from: Noto Emoji, copyright Google LLC, Apache-2.0; Twemoji,
 copyright Twitter, Inc and other contributors, CC-BY 4.0; Fluent Emoji, copyright Microsoft Corporation, MIT.
 """
@@ -18,32 +20,40 @@ copyright Twitter, Inc and other contributors, CC-BY 4.0; Fluent Emoji, copyrigh
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_t2i import data
 from keras_t2i.image_features import ImageFeatures
 from keras_t2i.models import TextToImageGAN, compile_gan
 from keras_t2i.networks.compact import CompactGenerator
+from keras_t2i.networks.mobilenet_v2 import build_mobilenet_v2
 from keras_t2i.networks.projected import ProjectedDiscriminator
 from keras_t2i.objectives.augmentation import CaptionAugmentation, DiffAugment
-from keras_t2i.objectives.losses import Reconstruction
+from keras_t2i.objectives.losses import ContentStyle, Reconstruction, perceptual_loss
 from keras_t2i.runs.prepare import cached
 from keras_t2i.text import TextEncoder
 from keras_t2i.training import train
 
 STYLE = re.compile(r"\b(noto|twemoji|fluent|flat|3d)( style)?$")
 EVERY = 500
-RECONSTRUCTION, RATE = 100.0, 2e-4
-"""Of the adversarial part: with a tenth of the weight and three times the rate it forgot the forms within 450 steps."""
+STYLES = ("noto", "twemoji", "fluent", "flat", "3d")
+FINE = ("stride_4", "stride_8", "stride_16")
+"""Frozen features that are compared, of images as large as they are."""
+RECONSTRUCTION, FEATURES, RATE = 100.0, 20.0, 1e-4
+"""Of the adversarial part: with a tenth of the weight and six times the rate it forgot the forms within 450 steps."""
 WIDTHS = {32: (96, 48), 64: (96, 48, 24)}
+BATCHES = {32: 64, 64: 32}
 
 
 def main() -> None:
@@ -51,7 +61,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--output", "-o", type=Path, required=True)
     parser.add_argument("--frozen-features", default="mobilenet_v2")
-    parser.add_argument("--images", type=int, nargs=3, default=(800_000, 100_000, 80_000), help="seen in each part")
+    parser.add_argument("--images", type=int, nargs=3, default=(1_200_000, 160_000, 30_000), help="seen in each part")
     parser.add_argument("--anew", action="store_true", help="learn the forms anew, not from those beside this script")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -68,27 +78,47 @@ def main() -> None:
         if file.exists():
             generator.load_weights(file)
         else:
-            images = styled(data.from_folder(options.folder, image_size=size, batch_size=64)).encode(cached(encoder))
+            images = data.from_folder(options.folder, image_size=size, batch_size=BATCHES[size])
+            images = images.encode(cached(encoder))
             generator.adapt(images.train_split.embeddings)
-            if smaller is not None:
+            if smaller is None:
+                learn_forms(generator, images_of(images, True), num_images)
+            else:
                 grow(smaller, generator)
-            learn_forms(generator, images, num_images)
+                sharpen(generator, images, num_images, options.frozen_features)
             generator.save_weights(file)
         smaller = generator
     draw(generator, encoder, options)
 
 
-def styled(images: data.CaptionedImages) -> data.CaptionedImages:
-    """The same pictures with those of their captions that name a style: of the others, a mean would be learned."""
+def images_of(images: data.CaptionedImages, names_style: bool, style: str | None = None) -> data.CaptionedImages:
+    """The same pictures, or those of a style, with those of their captions that name it, or with those that do not."""
     split = images.train_split
-    names_style = [STYLE.search(caption) is not None for caption in split.captions]
-    caption_ids = tuple(tuple(number for number in ids if names_style[number]) for ids in split.caption_ids)
-    return replace(images, train_split=replace(split, caption_ids=caption_ids))
+    styles = [found and found[1] for found in map(STYLE.search, split.captions)]
+    chosen = [
+        (place, tuple(number for number in ids if (styles[number] is not None) == names_style) or ids)
+        for place, ids in enumerate(split.caption_ids)
+        if style is None or style in [styles[number] for number in ids]
+    ]
+    places = tf.constant([place for place, _ in chosen], tf.int64)
+
+    def load(indices: Any, seeds: Any) -> Any:
+        return split.load_images(tf.gather(places, indices), seeds)
+
+    kept = replace(split, caption_ids=tuple(ids for _, ids in chosen), load_images=load, digests=None)
+    return replace(images, train_split=kept)
 
 
 def new_generator(size: int, embedding_dim: int) -> CompactGenerator:
     generator = CompactGenerator(
-        size, widths=WIDTHS[size], text_width=256, start_size=8, normalized=True, interpolation="bilinear"
+        size,
+        widths=WIDTHS[size],
+        text_width=320,
+        text_depth=3,
+        modes=len(STYLES),
+        start_size=8,
+        normalized=True,
+        interpolation="bilinear",
     )
     generator.build_for(embedding_dim)
     return generator
@@ -96,41 +126,93 @@ def new_generator(size: int, embedding_dim: int) -> CompactGenerator:
 
 def grow(smaller: CompactGenerator, larger: CompactGenerator) -> None:
     """Gives a generator the weights of one of half its size, but for the layers behind its last block."""
-    for name in ("to_text", "to_style", "to_features"):
+    for name in ("to_text", "to_mode", "deeper_text", "to_style", "to_features"):
         getattr(larger, name).set_weights(getattr(smaller, name).get_weights())
     for ours, theirs in zip(larger.blocks, smaller.blocks, strict=False):
         ours.set_weights(theirs.get_weights())
 
 
-def learn_forms(
-    generator: CompactGenerator, images: data.CaptionedImages, num_images: int, rate: float = 1.5e-3
+def learn_forms(generator: CompactGenerator, images: data.CaptionedImages, num_images: int) -> None:
+    """Squared error from noise and caption to the picture."""
+
+    def error(real: Any, latents: Any, embeddings: Any) -> Any:
+        return tf.reduce_mean(tf.square(generator(latents, embeddings, training=True) - real))
+
+    learn(generator, [(images, error)], num_images, rate=1.5e-3)
+
+
+def sharpen(generator: CompactGenerator, images: data.CaptionedImages, num_images: int, frozen_features: str) -> None:
+    """Squared error beside that of frozen features, then with noise that says which style a caption without one has."""
+    network = build_mobilenet_v2(None, generator.image_size)
+    fine = keras.Model(network.input, [network.output[name] for name in FINE], trainable=False)
+    fine.set_weights(ImageFeatures.from_preset(frozen_features).network.get_weights()[: len(fine.weights)])
+
+    def error(real: Any, latents: Any, embeddings: Any) -> Any:
+        images = generator(latents, embeddings, training=True)
+        there = [tf.stop_gradient(maps) for maps in fine(real, training=False)]
+        return tf.reduce_mean(tf.square(images - real)) + perceptual_loss(fine(images, training=False), there)
+
+    def of_style(style: int) -> Any:
+        return lambda real, latents, embeddings: error(real, noise_of(style, latents), embeddings)
+
+    begin_modes(generator, images.train_split)
+    with_style = images_of(images, True)
+    unnamed = [(images_of(images, False, style), of_style(place)) for place, style in enumerate(STYLES)]
+    learn(generator, [task for each in unnamed for task in ((with_style, error), each)], num_images, rate=1e-3)
+
+
+def begin_modes(generator: CompactGenerator, split: data.Split) -> None:
+    """Shifts what is read of a caption as naming a style does, for each choice of the noise."""
+    found = [STYLE.search(caption) for caption in split.captions]
+    unnamed = np.asarray([each is None for each in found])
+    shifts = []
+    for style in STYLES:
+        named = np.asarray([each is not None and each[1] == style for each in found])
+        shifts.append(split.embeddings[named].mean(axis=0) - split.embeddings[unnamed].mean(axis=0))
+    scale, kernel = np.asarray(generator.text_scale), np.asarray(generator.to_text.kernel)
+    generator.to_mode.set_weights([np.stack(shifts) * scale @ kernel])
+
+
+def noise_of(style: int, latents: Any) -> Any:
+    """The same noise, its first numbers turned until the greatest of them is that of the style."""
+    first, count = latents[:, : len(STYLES)], len(STYLES)
+    places = (tf.range(count) - style + tf.argmax(first, axis=1, output_type=tf.int32)[:, None]) % count
+    return tf.concat([tf.gather(first, places, batch_dims=1), latents[:, count:]], axis=1)
+
+
+def learn(
+    generator: CompactGenerator, tasks: Sequence[tuple[data.CaptionedImages, Any]], num_images: int, rate: float
 ) -> None:
-    """Squared error from noise and caption to the picture, by Adam at a rate that falls as a cosine."""
+    """Lowers errors, each on batches of a set, in turn, by Adam at a rate that falls as a cosine."""
     optimizer = keras.optimizers.Adam(rate, 0.9, 0.99)
     optimizer.build(generator.trainable_variables)
 
-    @tf.function
-    def step(real: Any, embeddings: Any) -> Any:
-        with tf.GradientTape() as tape:
-            latents = tf.random.normal((tf.shape(real)[0], generator.latent_dim))
-            loss = tf.reduce_mean(tf.square(generator(latents, embeddings, training=True) - real))
-        optimizer.apply(tape.gradient(loss, generator.trainable_variables), generator.trainable_variables)
-        return loss
+    def step_of(error: Any) -> Any:
+        @tf.function
+        def step(real: Any, embeddings: Any) -> Any:
+            with tf.GradientTape() as tape:
+                loss = error(real, tf.random.normal((len(real), generator.latent_dim)), embeddings)
+            optimizer.apply(tape.gradient(loss, generator.trainable_variables), generator.trainable_variables)
+            return loss
 
-    steps, total = num_images // images.batch_size, 0.0
-    for number, batch in enumerate(images.train.repeat().take(steps), start=1):
+        return step
+
+    batch_size = tasks[0][0].batch_size
+    steps, total = num_images // batch_size, 0.0
+    turns = itertools.cycle([(iter(images.train.repeat()), step_of(error)) for images, error in tasks])
+    for number, (batches, step) in zip(range(1, steps + 1), turns, strict=False):
+        batch = next(batches)
         optimizer.learning_rate.assign(rate * (0.5 + 0.5 * math.cos(math.pi * number / steps)) + 1e-6)
         total += float(step(batch["images"], batch["sentence_embeddings"]))
         if number % EVERY == 0:
-            print(
-                f"{number / steps:4.0%}  {number * images.batch_size:,} images  error {total / EVERY:.4f}", flush=True
-            )
+            print(f"{number / steps:4.0%}  {number * batch_size:,} images  error {total / EVERY:.4f}", flush=True)
             total = 0.0
 
 
 def draw(generator: CompactGenerator, encoder: Any, options: argparse.Namespace) -> None:
     """The adversarial part, in a run that can be stopped and goes on."""
-    images = data.from_folder(options.folder, image_size=64, batch_size=32).encode(cached(encoder))
+    images = images_of(data.from_folder(options.folder, image_size=64, batch_size=BATCHES[64]), True)
+    images = images.encode(cached(encoder))
     discriminator = ProjectedDiscriminator(64)
     discriminator.build_for(encoder.embedding_dim)
     features = ImageFeatures.from_preset(options.frozen_features)
@@ -142,7 +224,10 @@ def draw(generator: CompactGenerator, encoder: Any, options: argparse.Namespace)
         "projected",
         augmentation=DiffAugment(),
         caption_augmentation=CaptionAugmentation(0.0, 0.03, seed=0),
-        generator_terms=[Reconstruction(RECONSTRUCTION)],
+        generator_terms=[
+            Reconstruction(RECONSTRUCTION),
+            ContentStyle(features, content_weight=FEATURES, style_weight=0.0),
+        ],
     )
     gan.generator_optimizer.learning_rate.assign(RATE)
     gan.card = {"family": "projected"}

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import keras
+import numpy as np
 
 import keras_t2i
 from keras_t2i.core.errors import reason
-from keras_t2i.core.gate import check_classes, check_lengths
+from keras_t2i.core.gate import Stored, check_classes, check_lengths
 from keras_t2i.core.limits import built_within
 from keras_t2i.networks.base import Network
 from keras_t2i.presets import names, store
@@ -27,6 +28,8 @@ __all__ = ["encoder_name", "encoder_of", "from_config", "initialize", "load", "r
 
 _TEXT_ENCODER = "text_encoder"
 _DENOISER = "caption_denoiser"
+_SHARED = "shared_weights"
+_MOST_SHARED = 8
 _ABOUT_TEXT = ("sequence_length", "text_encoder", "text_encoder_fingerprint")
 
 
@@ -60,6 +63,8 @@ def save(
 ) -> None:
     """Writes a preset: configuration, weights (trained and averaged), a model card and a checksum of each file.
 
+    Where an average equals what it is the average of, as before training, its weights are written once.
+
     A text encoder from outside the package is written too, and a caption denoiser where there is one; an encoder in the
     package is named, with its fingerprint.
 
@@ -76,8 +81,12 @@ def save(
         ValueError: if other files are in the way, a network is not one that `load` would accept, or the weights do not
             fit the `dtype`.
     """
+    parts = gan.parts()
+    shared = {name: part.average_of for name, part in parts.items() if part.average_of and _is_its_average(parts, name)}
     config = {"format": names.FORMAT, **gan.get_config(), "card": gan.card if card is None else card}
-    weights = {name: part.network for name, part in gan.parts().items()}
+    if shared:
+        config |= {"format": names.SHARING, _SHARED: shared}
+    weights = {name: part.network for name, part in parts.items() if name not in shared}
     check(gan, config)
     if gan.caption_denoiser is not None:
         weights[_DENOISER] = gan.caption_denoiser
@@ -133,7 +142,7 @@ def initialize(gan: Whole, name: str | os.PathLike[str]) -> None:
     """
     directory = names.verified(name)
     with _told(f"{directory} cannot be started from"):
-        config, stored = names.read_config(directory), store.stored(directory)
+        config, stored = _read(directory)
         for part, network in _trained(gan).items():
             theirs, ours = config[part], type(network).__name__
             same = theirs["class_name"] == ours and config["embedding_dim"] == gan.embedding_dim
@@ -149,7 +158,7 @@ def initialize(gan: Whole, name: str | os.PathLike[str]) -> None:
                     "Choose the same family, image size and text encoder."
                 )
         for name_, part_ in gan.parts().items():
-            part_.network.load_weights(store.weights_file(directory, name_))
+            part_.network.load_weights(_weights_of(directory, config, name_))
 
 
 def encoder_name(name: str | os.PathLike[str]) -> str:
@@ -195,7 +204,7 @@ def _told(what: str) -> Iterator[None]:
 
 
 def _build(cls: type[Model], directory: Path) -> Model:
-    config, stored = names.read_config(directory), store.stored(directory)
+    config, stored = _read(directory)
     cls = _class_of(cls, config)
     encoder = directory / _TEXT_ENCODER
     if encoder.is_dir() and _reads_text():
@@ -207,7 +216,7 @@ def _build(cls: type[Model], directory: Path) -> Model:
         gan = from_config(cls, config)
     read_encoder(gan, directory)
     for name, part in gan.parts().items():
-        part.network.load_weights(store.weights_file(directory, name))
+        part.network.load_weights(_weights_of(directory, config, name))
     if gan.caption_denoiser is not None:
         gan.caption_denoiser.load_weights(store.weights_file(directory, _DENOISER))
     return gan
@@ -229,6 +238,28 @@ def _derived(cls: Any) -> Iterator[Any]:
     yield cls
     for derived in cls.__subclasses__():
         yield from _derived(derived)
+
+
+def _is_its_average(parts: Mapping[str, Any], name: str) -> bool:
+    """Whether a part has the very weights of what it is the average of."""
+    average, source = (parts[each].network.get_weights() for each in (name, parts[name].average_of))
+    return all(map(np.array_equal, average, source))
+
+
+def _read(directory: Path) -> tuple[dict[str, Any], Stored]:
+    """The configuration of a preset, and what its weights are."""
+    config = names.read_config(directory)
+    shared = config.get(_SHARED, {})
+    is_plain = isinstance(shared, dict) and all(
+        isinstance(part, str) and part.isidentifier() for part in shared.values()
+    )
+    if not is_plain or len(shared) > _MOST_SHARED:
+        raise ValueError(f"{names.CONFIG} says of {_SHARED} what cannot be ({str(shared)[:80]}).")
+    return config, store.stored(directory, shared.values())
+
+
+def _weights_of(directory: Path, config: Mapping[str, Any], part: str) -> Path:
+    return store.weights_file(directory, config.get(_SHARED, {}).get(part, part))
 
 
 def about_text(gan: Whole) -> dict[str, Any]:

@@ -203,10 +203,10 @@ class Discriminator(Network):
         return self.judge(self.extract(images, training=training), sentence_embeddings, training=training)
 
 
-def check_depth(depth: int) -> int:
-    """Returns `depth`, or raises `ValueError` where it is no number of convolutions."""
+def check_depth(depth: int, name: str = "depth") -> int:
+    """Returns `depth`, or raises `ValueError` where it is no number of layers."""
     if not isinstance(depth, int) or depth < 1:
-        raise ValueError(f"`depth` must be at least 1; got {depth!r}.")
+        raise ValueError(f"`{name}` must be at least 1; got {depth!r}.")
     return depth
 
 

@@ -15,6 +15,7 @@ from keras_t2i.presets.card import quality_of
 __all__ = [
     "CONFIG",
     "FORMAT",
+    "SHARING",
     "describe",
     "is_name",
     "packaged_presets",
@@ -27,7 +28,9 @@ CONFIG = "config.json"
 RUN_PRESET = "preset"
 """The folder of a run that holds its model."""
 FORMAT = "keras_t2i preset 3"
-_FORMATS = (FORMAT, "keras_t2i preset 2", "keras_t2i preset 1")  # Less in them, read by the same rules.
+SHARING = "keras_t2i preset 4"
+"""The format of a preset in which a part has the weights of another, so that they are there once."""
+_FORMATS = (SHARING, FORMAT, "keras_t2i preset 2", "keras_t2i preset 1")  # Less in them, read by the same rules.
 
 
 def packaged_presets() -> dict[str, Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +70,18 @@ def weights_file(directory: Path, part: str) -> Path:
     return directory / f"{part}.weights.h5"
 
 
-def stored(directory: Path) -> Stored:
+def stored(directory: Path, shared: Iterable[str] = ()) -> Stored:
     """What the files of weights in a preset hold, looked through as `keras_t2i.core.gate.check_weights` does.
+
+    Args:
+        directory: The preset.
+        shared: Parts whose weights another has too: they count twice.
 
     Raises:
         ValueError: if one holds anything but finite numbers, or declares more than it stores; it is named.
     """
-    return Stored.of(sorted(directory.glob(weights_file(Path(), "*").name)))
+    again = [weights_file(directory, part) for part in shared]
+    return Stored.of([*sorted(directory.glob(weights_file(Path(), "*").name)), *again])
 
 
 def network_class(config: Any, base: type[keras.Model]) -> type[Any]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["freeze", "freeze_d", "full", "modulation"]
 
-_READING_TEXT = ("text", "text_tower", "style", "project_text")
+_READING_TEXT = ("text", "text_tower", "deeper_text", "style", "project_text")
 """Layers that turn the caption, and the noise, into what the blocks are modulated by or the image is compared with."""
 
 _MODULATION = ("modulation_in", "modulation_out", "affines_in_0", "affines_in_1", "affines_out_0", "affines_out_1")

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -388,3 +389,32 @@ def test_a_preset_says_what_it_is(with_packaged_encoder: Path) -> None:
     readme = (with_packaged_encoder / "README.md").read_text()
     assert "# shapes\n" in readme
     assert "caption_mini_en" in readme
+
+
+def test_weights_that_a_part_shares_with_its_average_are_written_once(tmp_path: Path) -> None:
+    gan = tiny_gan("compact")
+    gan.train_on_batch(make_batch())
+    gan.save_to_preset(tmp_path / "trained")
+    gan.generator.set_weights(gan.ema_generator.get_weights())
+    gan.save_to_preset(tmp_path / "shared", dtype="float16")
+    assert not (tmp_path / "shared" / "ema_generator.weights.h5").exists()
+    assert (tmp_path / "trained" / "ema_generator.weights.h5").exists()
+    again = TextToImageGAN.from_preset(tmp_path / "shared")
+    for ours, theirs in zip(again.ema_generator.get_weights(), again.generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    started = tiny_gan("compact")
+    initialize(started, tmp_path / "shared")
+    for ours, theirs in zip(again.generator.get_weights(), started.ema_generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("shared", [{"ema_generator": "../generator"}, {"ema_generator": 3}, ["generator"]])
+def test_a_preset_shares_weights_of_its_own_alone(tmp_path: Path, shared: Any) -> None:
+    gan = tiny_gan("compact")
+    gan.save_to_preset(tmp_path / "preset")
+    config = json.loads((tmp_path / "preset" / "config.json").read_text())
+    (tmp_path / "preset" / "config.json").write_text(json.dumps({**config, "shared_weights": shared}))
+    write_checksums(tmp_path / "preset")
+    with pytest.raises(ValueError, match="shared_weights") as error:
+        TextToImageGAN.from_preset(tmp_path / "preset")
+    assert one_line(error)

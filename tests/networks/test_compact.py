@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from checks import EMBEDDING_DIM, built_networks, make_batch, tiny_gan
+from checks import EMBEDDING_DIM, built_networks, make_batch, move_weights, tiny_gan
 
 from keras_t2i import TextToImageGAN, losses
 from keras_t2i.models import build_gan, family_of, files
@@ -13,6 +13,7 @@ from keras_t2i.networks.compact import CompactGenerator, UpBlock
 from keras_t2i.networks.projected import ProjectedDiscriminator
 from keras_t2i.runs import RunConfig
 from keras_t2i.runs.prepare import build
+from keras_t2i.transfer.layers import blocks
 
 
 def test_match_is_the_logit_without_realness():
@@ -156,3 +157,45 @@ def test_maps_may_start_at_eight_pixels_and_say_so_in_the_configuration():
     np.testing.assert_array_equal(again(latents, text), generator(latents, text))
     with pytest.raises(ValueError, match=r"`start_size` must be 4 or 8; got 16"):
         CompactGenerator(32, start_size=16)
+
+
+def test_deeper_text_is_read_where_it_is_asked_for_and_is_no_block_that_is_frozen_by_its_number():
+    plain, deep = (CompactGenerator(32, widths=(6, 4, 4), text_width=8, text_depth=depth) for depth in (1, 3))
+    for network in (plain, deep):
+        network.build_for(EMBEDDING_DIM)
+    assert deep.count_params() == plain.count_params() + 2 * (8 * 8 + 8)
+    again = CompactGenerator.from_config(deep.get_config())
+    assert again.text_depth == 3
+    assert blocks(deep) == blocks(plain)
+    latents, text = np.ones((4, 64), "float32"), make_batch()["sentence_embeddings"]
+    before = np.array(deep(latents, text))
+    move_weights(deep.deeper_text)
+    assert np.abs(np.array(deep(latents, text)) - before).max() > 1e-3
+    with pytest.raises(ValueError, match="`text_depth` must be at least 1; got 0"):
+        CompactGenerator(32, text_depth=0)
+
+
+def test_the_greatest_of_the_first_numbers_of_the_noise_chooses_a_mode():
+    generator = CompactGenerator(32, latent_dim=6, text_width=16, widths=(16, 8, 8), modes=3)
+    generator.build_for(EMBEDDING_DIM)
+    move_weights(generator)
+    for name in ("to_style", "to_features"):  # So that the noise has no other way.
+        kernel, bias = getattr(generator, name).get_weights()
+        kernel[:6] = 0.0
+        getattr(generator, name).set_weights([kernel, bias])
+    latents = np.zeros((6, 6), "float32")
+    latents[np.arange(6), np.arange(6) % 3] = (2.0, 2.0, 2.0, 3.0, 3.0, 3.0)
+    embeddings = np.repeat(make_batch(1)["sentence_embeddings"], 6, axis=0)
+    images = np.asarray(generator(latents, embeddings))
+    np.testing.assert_allclose(images[:3], images[3:], atol=1e-4)
+    apart = [np.abs(images[one] - images[other]).max() for one, other in ((0, 1), (0, 2), (1, 2))]
+    assert min(apart) > 0.01
+    copy = CompactGenerator.from_config(generator.get_config())
+    assert copy.modes == 3
+
+
+def test_modes_are_no_more_than_there_is_noise_and_none_has_no_weights():
+    with pytest.raises(ValueError, match="`modes` must be at least 0 and at most `latent_dim`, 6; got 7"):
+        CompactGenerator(32, latent_dim=6, modes=7)
+    generator, _ = built_networks("compact")
+    assert not [weight.path for weight in generator.weights if "/mode/" in weight.path]
