@@ -6,7 +6,7 @@ Cost:     10 minutes of one core, most of them for the judges
 Result:   a table, a row a preset and one of real pictures: R-precision (1 of 100) on names trained on and on held-out
           ones, by a judge trained on the real pairs; styles that a linear classifier of real pictures finds obeyed;
           colors obeyed in "a COLOR THING" for 20 things in 8 colors that no caption has together; how far images of one
-          name and style differ, as a share of how far real ones of one name differ between styles.
+          name without a style differ, as a share of how far real ones of one name differ between styles.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Judge:
             return f"| {name} | {' | '.join([*cells, '', '1'])} |"
         colored = [f"a {color} {thing}" for thing in TOLD_APART for color in HUES]
         cells.append(f"{color_accuracy(model.generate(colored, seed=7), colored).share:.1%}")
-        captions = [f"{self.rows[n]['name']}, {self.rows[n]['style']} style" for n in self.chosen["train"][:60]]
+        captions = [self.rows[n]["name"] for n in self.chosen["train"][:60]]
         several = model.generate(captions, num_images=4, seed=5)
         several = several.reshape(len(captions), 4, *several.shape[1:])
         cells.append(f"{diversity_within_caption(self.features, several) / self.apart:.2f}")

@@ -39,8 +39,7 @@ class RunConfig:
             never change; a folder of captioned images; or `"tfds:"` and the name of a TensorFlow dataset.
         strategy: How to transfer from `start_from`, see `keras_t2i.transfer.STRATEGIES`; networks and text encoder are
             then its own. `None` to train everything, from weights that any networks of that form may have.
-        teacher: A preset or a run whose images are learned, from the noise that it draws them from, instead of real
-            ones.
+        teacher: A preset or a run: what it draws is learned, from the noise it draws from, instead of real images.
         augment: `None` for what suits the data: augmented where a strategy has fewer than 1,000 training images.
         mixed_precision: `None` for what suits the machine that a run is begun on.
         batch_size: `None` for what suits the data: 8 where a strategy has fewer than 1,000 training images, else 32.
