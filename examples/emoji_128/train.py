@@ -2,9 +2,9 @@
 
 Command:  python examples/emoji_128/train.py FOLDER -o OUTPUT --frozen-features FILE
 Needs:    the folder of make_data.py; the weights of MobileNetV2 (`--frozen-features`, where Keras cannot fetch them)
-Cost:     two hours and a half of one core, 5 minutes of them from the forms beside this script on; each part is kept
-Result:   OUTPUT/forms_32 (with `--anew`) and forms_64, weights; OUTPUT/drawn, a preset that draws 64 pixels. `keras-t2i
-          finetune OUTPUT/drawn FOLDER --strategy upscale -o RUN` gives it its second stage, of 128 pixels.
+Cost:     two hours and a half of one core; stopped between parts, it goes on
+Result:   OUTPUT/forms_32 and forms_64, weights; OUTPUT/drawn, a preset that draws 64 pixels. `keras-t2i finetune
+          OUTPUT/drawn FOLDER --strategy upscale -o RUN` gives it its second stage, of 128 pixels.
 
 A name and a style mean one picture here, so that squared error alone learns which form a name has, at 32 pixels. What
 it blurs, because it cannot know where exactly an edge or an eye is, is drawn sharp at 64 pixels by an error in frozen
@@ -12,10 +12,8 @@ features beside that of the pixels. Captions without a style have a picture in e
 An adversary alone, which learns colors long before forms, would take days; after this, it took details away at every
 rate that was tried. So the discriminator learns last and alone, that there be one to fine-tune against.
 
-`forms_64.weights.h5` beside this script is what the first two parts came to, in float16, and without `--anew` what is
-gone on from. It was trained in more goes than one, on 430,000 pictures of 64 pixels, the first 270,000 without modes.
-Artwork of the pictures that it was learned from: Noto Emoji, copyright Google LLC, Apache-2.0; Twemoji,
-copyright Twitter, Inc and other contributors, CC-BY 4.0; Fluent Emoji, copyright Microsoft Corporation, MIT.
+The packaged emoji_128 was trained like this in several goes, on 450,000 pictures of 64 pixels, the first 270,000 of them
+without modes.
 """
 
 from __future__ import annotations
@@ -24,7 +22,6 @@ import argparse
 import itertools
 import math
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,21 +58,18 @@ def main() -> None:
     parser.add_argument("--output", "-o", type=Path, required=True)
     parser.add_argument("--frozen-features", default="mobilenet_v2")
     parser.add_argument("--images", type=int, nargs=3, default=(1_200_000, 360_000, 10_000), help="seen in each part")
-    parser.add_argument("--anew", action="store_true", help="learn the forms anew, not from those beside this script")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    if not options.anew:
-        shutil.copy(Path(__file__).with_name("forms_64.weights.h5"), options.output)
     keras.utils.set_random_seed(0)
     encoder = TextEncoder.from_preset("caption_mini_en")
+    files = {size: options.output / f"forms_{size}.weights.h5" for size in WIDTHS}
     smaller = None
     for size, num_images in zip(WIDTHS, options.images, strict=False):
-        file = options.output / f"forms_{size}.weights.h5"
-        if size < 64 and not options.anew:
+        if any(file.exists() for larger, file in files.items() if larger > size):
             continue
         generator = new_generator(size, encoder.embedding_dim)
-        if file.exists():
-            generator.load_weights(file)
+        if files[size].exists():
+            generator.load_weights(files[size])
         else:
             images = data.from_folder(options.folder, image_size=size, batch_size=BATCHES[size])
             images = images.encode(cached(encoder))
@@ -85,7 +79,7 @@ def main() -> None:
             else:
                 grow(smaller, generator)
                 sharpen(generator, images, num_images, options.frozen_features)
-            generator.save_weights(file)
+            generator.save_weights(files[size])
         smaller = generator
     judge(generator, encoder, options)
 
