@@ -12,8 +12,8 @@ features beside that of the pixels. Captions without a style have a picture in e
 An adversary alone, which learns colors long before forms, would take days; after this, it took details away at every
 rate that was tried. So the discriminator learns last and alone, that there be one to fine-tune against.
 
-The packaged emoji_128 was trained like this in several goes, on 450,000 pictures of 64 pixels, the first 270,000 of them
-without modes.
+The packaged emoji_128 was trained like this in several goes, on 430,000 pictures of 64 pixels, the first 270,000 of
+them without modes.
 """
 
 from __future__ import annotations
