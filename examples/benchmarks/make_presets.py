@@ -151,6 +151,7 @@ def make_preset(
     """
     config = RunConfig.read(run)
     gan = TextToImageGAN.from_preset(run)
+    gan.generator.set_weights(gan.ema_generator.get_weights())  # What fine-tuning starts from; they are stored once.
     if denoise:
         gan.caption_denoiser = CaptionDenoiser()
         gan.caption_denoiser.adapt(gan.text_encoder.encode(dataset_of(config).train_split.captions))
