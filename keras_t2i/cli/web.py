@@ -46,6 +46,6 @@ def demo(
 
     MODEL may also be a LiteRT bundle.
 
-    `keras-t2i demo shapes_64`
+    `keras-t2i demo emoji_128`
     """
     work_quietly(shipping.demo, model, host, port, precision, say)
