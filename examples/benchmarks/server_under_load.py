@@ -73,6 +73,11 @@ class Running:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
+    def work(self) -> float:
+        """Seconds of processors that it has had."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def told(self, part: str) -> int:
         return sum(part in line for line in self.lines)
 
@@ -425,6 +430,8 @@ class Upgrades:
     """Versions and which of the models each is, the one that has to be live last."""
     failures: list[str] = dataclasses.field(default_factory=list)
     memory: list[float] = dataclasses.field(default_factory=list)
+    changes: list[tuple[float, float]] = dataclasses.field(default_factory=list)
+    """How long each took, and the server's work meanwhile, both in seconds."""
 
     @contextlib.contextmanager
     def asked_meanwhile(self, what: str) -> Iterator[collections.Counter[int]]:
@@ -443,8 +450,10 @@ class Upgrades:
                 self.live.append((number + 2, other))
                 copied(self.models[other], self.tree / str(number + 2))
             version, model = self.live[-1]
+            start, work = time.monotonic(), self.server.work()
             if not wait_for(lambda: self.server.lines[-1].startswith(f"Version {version} is served")):
                 self.failures.append(f"Version {version} was not served: {self.server.lines[-1]}")
+            self.changes.append((time.monotonic() - start, self.server.work() - work))
         images = self.crowd.outcome.images
         enough = images[model] + 2 * ASKERS
         if not wait_for(lambda: images[model] > enough):
@@ -495,6 +504,7 @@ def reload(models: list[Path], swaps: int, bad: list[str]) -> tuple[list[dict[st
         "dropped or wrong": dropped,
         "p99 ms": round(outcome.milliseconds(99), 1),
         "longest ms": round(outcome.milliseconds(100), 1),
+        "longest change": "{:.1f} s, {:.1f} s of a processor".format(*max(upgrades.changes)),
         "memory": f"{grown:+.0f} MiB",
     }
     return [row], failures

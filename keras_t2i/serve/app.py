@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keras_t2i.serve import protocol
 from keras_t2i.serve.batching import Batcher
-from keras_t2i.serve.live import Live, Servable, Source, Stopped, replaced, tried
+from keras_t2i.serve.live import Live, Servable, Source, Stopped, Watch, tried
 from keras_t2i.serve.metrics import Metrics
 from keras_t2i.serve.protocol import Query, RequestError
 from keras_t2i.serve.settings import Settings
@@ -70,7 +70,7 @@ class Service:
     ) -> None:
         self.name, self.settings = name, settings
         self._version, self._load, self._on_ready, self._on_failure = version, load, on_ready, on_failure
-        self._source, self._announce = source, announce
+        self._watch = None if source is None else Watch(source, settings, announce, self._stops)
         self.metrics = Metrics(settings.max_batch_size, lambda: self.batcher.queued_rows if self.batcher else 0)
         self.live: Live | None = None
         self.batcher: Batcher | None = None
@@ -98,13 +98,13 @@ class Service:
     async def running(self, app: Starlette) -> AsyncIterator[None]:
         with ThreadPoolExecutor(1, "versions") as loader, ThreadPoolExecutor(1, "model") as thread:
             start = asyncio.create_task(self._start(thread))
-            watch = None if self._source is None else asyncio.create_task(self._watch(self._source, loader))
+            watching = None if self._watch is None else asyncio.create_task(self._look(self._watch, loader))
             try:
                 yield
             finally:
                 self.stopping = True
-                if watch is not None:
-                    watch.cancel()
+                if watching is not None:
+                    watching.cancel()
                 await start
                 if self.batcher is not None:
                     await self.batcher.stop()
@@ -123,14 +123,12 @@ class Service:
             self.live = Live(self._version, model)
             self._on_ready()
 
-    async def _watch(self, source: Source, thread: ThreadPoolExecutor) -> None:
+    async def _look(self, watch: Watch, thread: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
         while not self.stopping:
             await asyncio.sleep(_LOOK)
             if self.live is not None and not self.stopping:
-                self.live = await loop.run_in_executor(
-                    thread, replaced, self.live, source, self.settings, self._announce, self._stops
-                )
+                self.live = await loop.run_in_executor(thread, watch.look, self.live)
 
     async def predict(self, request: Request) -> Response:
         live = self._addressed(request)

@@ -119,11 +119,7 @@ class Batcher:
                 self._arrival.clear()
                 await self._arrival.wait()
             await self._wait_for_company()
-            batch = self._take()
-            if batch:
-                await self._answer(batch)
-                present = sum(part.rows for part in batch) + self.queued_rows
-                self._company = min(present, self._settings.max_batch_size)
+            await self._answer_oldest()
 
     async def _wait_for_company(self) -> None:
         """Returns when as many rows are there as were of late, or the oldest request has waited its time."""
@@ -154,6 +150,13 @@ class Batcher:
             if not room:
                 break
         return batch
+
+    async def _answer_oldest(self) -> None:
+        """Apart from the loop, which would keep a batch, and with it its model, until the next one comes."""
+        if batch := self._take():
+            await self._answer(batch)
+            present = sum(part.rows for part in batch) + self.queued_rows
+            self._company = min(present, self._settings.max_batch_size)
 
     async def _answer(self, batch: list[_Part]) -> None:
         loop = asyncio.get_running_loop()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import threading
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -135,6 +138,60 @@ def test_a_version_that_would_not_answer_is_refused_in_one_line(bad: str, tools:
         assert "\n" not in running.lines[1]
         assert running.client.predict({"instances": tools.rows("a")}, "/v1/models/toy/versions/1:predict").status == 200
         assert other.calls == []
+
+
+class Circle:
+    """Memory that is not freed before it is looked for, as that of a real model."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+def seldom_collected() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("seldom_collected")
+def test_what_a_version_took_in_memory_is_free_when_its_last_request_is_answered(tools: Any) -> None:
+    freed, gate, calls = threading.Event(), threading.Event(), []
+
+    def old() -> Any:
+        model = tools.StandIn()
+        model.gate, model.calls, model.circle = gate, calls, Circle()
+        weakref.finalize(model.circle, freed.set)
+        return model
+
+    source = tools.OneMore(2, tools.StandIn)
+    with tools.in_thread(None, old, source, max_batch_size=1) as running, ThreadPoolExecutor(1) as threads:
+        assert running.ready.wait(30)
+        answer = threads.submit(running.client.predict, {"instances": tools.rows("a")})
+        until(lambda: calls)
+        source.is_there = True
+        until(lambda: len(running.lines) == 2)
+        assert not freed.wait(1.5), "a request is under way"
+        gate.set()
+        assert answer.result().status == 200
+        assert freed.wait(20)
+
+
+@pytest.mark.usefixtures("seldom_collected")
+def test_what_a_refused_version_took_in_memory_is_free(tools: Any) -> None:
+    freed = threading.Event()
+
+    def other() -> Any:
+        model = tools.StandIn()
+        model.signatures, model.circle = {}, Circle()
+        weakref.finalize(model.circle, freed.set)
+        return model
+
+    source = tools.OneMore(2, other)
+    with tools.in_thread(tools.StandIn(), source=source) as running:
+        source.is_there = True
+        assert freed.wait(20)
+        assert running.lines[1].startswith("Version 2 is refused")
 
 
 @pytest.mark.parametrize("file", [GRAPH, WEIGHTS])
