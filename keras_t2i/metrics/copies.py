@@ -13,11 +13,12 @@ _COPYING = 0.25
 
 
 def _memorization(examined: Examined) -> dict[str, float]:
-    return {} if examined.nearest is None else {"memorization": examined.nearest.share}
+    found = examined.nearest
+    return {} if found is None else {"memorization": found.share, "memorization_by_chance": found.by_chance}
 
 
 def _alarm(numbers: Mapping[str, Any]) -> str | None:
-    if numbers["memorization"] > _COPYING:
+    if numbers["memorization"] > max(_COPYING, numbers.get("memorization_by_chance", 0.0)):
         return (
             f"Copies: {numbers['memorization']:.0%} of images lie closer to a training image than nearly all real "
             "held-out ones do. Look at the nearest training images."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from keras_t2i.metrics.measure import Examined, Measure, some
 __all__ = ["DISCRIMINATOR_GAP", "discriminator_gap"]
 
 _OVERFITTED = 0.5
+_CHANCE = 2.33
+"""Standard deviations that a normal number exceeds in one of a hundred cases."""
 _NUM_JUDGED = 512
 _AT_ONCE = 64
 
@@ -44,15 +47,22 @@ def discriminator_gap(gan: Any, train: Split, held_out: Split, seed: int = 0) ->
     return float(np.sign(logits(train)[:, None] - logits(held_out)[None, :]).mean())
 
 
+def _by_chance(train: Split, held_out: Split) -> float:
+    """The gap that a discriminator which knows no image exceeds once in a hundred times, by the rank-sum statistic."""
+    n, m = (min(split.num_images, _NUM_JUDGED) for split in (train, held_out))
+    return _CHANCE * math.sqrt((n + m + 1) / (3 * n * m))
+
+
 def _gap(examined: Examined) -> dict[str, float]:
     if examined.dataset is None or not examined.held_out or "discriminator" not in examined.model.parts():
         return {}
     train = examined.dataset.train_split
-    return {"discriminator_gap": discriminator_gap(examined.model, train, examined.split, examined.seed)}
+    gap = discriminator_gap(examined.model, train, examined.split, examined.seed)
+    return {"discriminator_gap": gap, "discriminator_gap_by_chance": _by_chance(train, examined.split)}
 
 
 def _alarm(numbers: Mapping[str, Any]) -> str | None:
-    if numbers["discriminator_gap"] > _OVERFITTED:
+    if numbers["discriminator_gap"] > max(_OVERFITTED, numbers.get("discriminator_gap_by_chance", 0.0)):
         return (
             "Overfitting: the discriminator tells training images from held-out ones (gap "
             f"{numbers['discriminator_gap']:.2f} of 1). Try --augment, or more images."

@@ -53,13 +53,24 @@ def relative_diversity(generated: np.ndarray, real: np.ndarray) -> float:
 def _diversity(examined: Examined) -> dict[str, float]:
     if min(len(examined.real), len(examined.generated)) < 2:
         return {}
-    return {"diversity": relative_diversity(examined.generated, examined.real)}
+    first = examined.by_caption[:, 0]
+    order = np.random.default_rng(examined.seed).permutation(len(first))
+    typical = _typical_distance(first[order]) / max(_typical_distance(examined.real[order]), 1e-12)
+    return {"diversity": relative_diversity(examined.generated, examined.real), "diversity_typical": typical}
+
+
+def _typical_distance(images: np.ndarray) -> float:
+    """The median distance of images to the next: one that is unlike all others does not move it."""
+    flat = images.reshape(len(images), -1).astype(np.float32)
+    return float(np.median(np.linalg.norm(flat - np.roll(flat, 1, axis=0), axis=1)))
 
 
 def _alarm(numbers: Mapping[str, Any]) -> str | None:
-    if numbers["diversity"] < _COLLAPSED:
+    # A few glaring images among many alike lie far apart in the mean.
+    apart = min(numbers["diversity"], numbers.get("diversity_typical", np.inf))
+    if apart < _COLLAPSED:
         return (
-            f"Collapse: images of different captions lie {numbers['diversity']:.2f} times as far apart as real ones. "
+            f"Collapse: images of different captions lie {apart:.2f} times as far apart as real ones. "
             "Look at the grids; try another loss or penalty, or a lower learning rate."
         )
     return None

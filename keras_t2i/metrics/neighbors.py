@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from keras_t2i.metrics.feature_checks import checked_features
 __all__ = ["Memorization", "memorization", "nearest_neighbors", "squared_distance_blocks"]
 
 _QUANTILE = 0.05
+_BY_CHANCE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +26,15 @@ class Memorization:
         indices: For each generated image, the number of the nearest training image, int64, shape `(N,)`.
         distances: For each generated image, the Euclidean distance to that image, float64, shape `(N,)`.
         threshold: The distance to the nearest training image that 5 % of held-out real images stay below.
+        by_chance: The share that as many other real images would exceed in one of a hundred such comparisons: well
+            above 0.05 where few are held out, which then say little about the scale.
     """
 
     share: float
     indices: np.ndarray
     distances: np.ndarray
     threshold: float
+    by_chance: float
 
 
 def memorization(generated: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> Memorization:
@@ -58,7 +63,24 @@ def memorization(generated: np.ndarray, train: np.ndarray, held_out: np.ndarray)
     # This quantile is the one below which another image of the same source falls with a probability of 5 %.
     threshold = float(np.quantile(nearest_neighbors(held_out, train)[1], _QUANTILE, method="weibull"))
     # Not `<`: where held-out images are copies themselves the threshold is 0, and generated copies must still count.
-    return Memorization(float(np.mean(distances <= threshold)), indices, distances, threshold)
+    share = float(np.mean(distances <= threshold))
+    return Memorization(share, indices, distances, threshold, _by_chance(len(generated), len(held_out)))
+
+
+def _by_chance(num_generated: int, num_held_out: int) -> float:
+    """The share of real images within the threshold that chance exceeds once in a hundred times.
+
+    All orders of as many other real images and of those held out, from near to far, are as likely: of how many come
+    before the held-out image that sets the threshold, the probability is a quotient of numbers of orders.
+    """
+    place = max(1, math.ceil(_QUANTILE * (num_held_out + 1)))
+    orders, left = math.comb(num_generated + num_held_out, num_generated), 1.0
+    for within in range(num_generated):
+        beyond = math.comb(num_generated - within + num_held_out - place, num_generated - within)
+        left -= math.comb(within + place - 1, within) * beyond / orders
+        if left < _BY_CHANCE:
+            return within / num_generated
+    return 1.0
 
 
 def nearest_neighbors(

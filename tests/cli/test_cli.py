@@ -142,7 +142,8 @@ def test_evaluate_from_elsewhere(run: Path, tmp_path: Path, monkeypatch: pytest.
     result = keras_t2i("evaluate", run, "-n", 3, "--features", "none")
     assert result.code == 0
     found = {name for name in result.json if not name.startswith(("spectrum_", "hatching"))}
-    assert found == {"num_captions", "num_images", "measured_on", "diversity", "discriminator_gap", "warnings"}
+    measures = {"diversity", "diversity_typical", "discriminator_gap", "discriminator_gap_by_chance"}
+    assert found == {"num_captions", "num_images", "measured_on", "warnings", *measures}
     assert {"spectrum_worst", "spectrum_worst_band", "spectrum_fine", "hatching", "hatching_is"} < result.json.keys()
     assert (result.json["num_captions"], result.json["num_images"]) == (2, 6)
     assert 0 < result.json["diversity"] < 10

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_t2i
-from keras_t2i.data import SHAPE_ATTRIBUTES, CaptionedImages, render_shapes, shapes
+from keras_t2i.data import SHAPE_ATTRIBUTES, CaptionedImages, Split, render_shapes, shapes
 from keras_t2i.image_features import ImageFeatures
 from keras_t2i.metrics import (
     COSTS,
@@ -56,6 +57,9 @@ class Painter:
             return np.zeros((len(captions), 1), np.float32)
 
     text_encoder = _NoText()
+
+    def parts(self) -> tuple[str, ...]:
+        return ("generator", "discriminator")
 
     def discriminator(self, images: np.ndarray, text: np.ndarray, training: bool) -> np.ndarray:
         """Judges by brightness, which says nothing about which images it was trained on."""
@@ -191,6 +195,28 @@ def test_a_discriminator_that_knows_its_images_by_heart_is_noticed(dataset: Capt
     assert numbers["discriminator_gap"] == 1.0
     assert any(warning.startswith("Overfitting") for warning in warnings_for(numbers))
     assert abs(evaluate_model(Painter(dataset), dataset, num_images=1).numbers["discriminator_gap"]) < 0.2
+
+
+def test_few_held_out_images_are_not_told_apart_by_chance(dataset: CaptionedImages) -> None:
+    """A discriminator that draws lots: with four images held out, one in twenty would pass a fixed limit."""
+    random = np.random.default_rng(0)
+
+    class Lots(Painter):
+        def discriminator(self, images: np.ndarray, text: np.ndarray, training: bool) -> np.ndarray:
+            return random.standard_normal(len(images))
+
+    def split(count: int) -> Split:
+        gray = np.zeros((count, 8, 8, 3), np.float32)
+        return Split(("gray",), ((0,),) * count, lambda numbers, seeds: tf.gather(gray, numbers))
+
+    held_out = split(4)
+    few = replace(dataset, train_split=split(36), validation_split=held_out)
+    model, none = Lots(dataset), np.zeros((0, 8, 8, 3), np.uint8)
+    of = Examined(held_out, (), none, none, model=model, dataset=few)
+    gaps = [MEASURES["discriminator_gap"].measure(of) for _ in range(600)]
+    assert sum(each["discriminator_gap"] > 0.5 for each in gaps) >= 15
+    assert sum(any(warnings_for(each)) for each in gaps) <= 12
+    assert warnings_for({**gaps[0], "discriminator_gap": 1.0})
 
 
 def test_every_measure_says_what_it_is() -> None:

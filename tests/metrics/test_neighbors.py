@@ -57,6 +57,17 @@ def test_a_generator_as_good_as_reality_has_the_share_of_real_images() -> None:
         assert np.mean(shares) == pytest.approx(0.05, abs=4 * np.std(shares) / np.sqrt(200))
 
 
+@pytest.mark.parametrize("count", [1, 3, 6, 18, 19, 60, 400])
+def test_chance_exceeds_its_share_once_in_a_hundred_times_at_most(count: int) -> None:
+    """Other real images instead of generated ones: with few held out, a fixed limit would often be passed."""
+    random = np.random.default_rng(count)
+    found = [memorization(*(random.standard_normal((number, 2)) for number in (count, 30, count))) for _ in range(1000)]
+    passed = [each.share > each.by_chance for each in found]
+    assert np.mean(passed) <= 0.01 + 3 * np.sqrt(0.01 * 0.99 / 1000)
+    assert len({each.by_chance for each in found}) == 1
+    assert found[0].by_chance <= {1: 1.0, 3: 1.0, 6: 0.84, 18: 0.45, 19: 0.45, 60: 0.25, 400: 0.11}[count]
+
+
 def test_counts_the_copies_and_names_their_originals() -> None:
     random = np.random.default_rng(0)
     train, held_out, fresh = (random.standard_normal((count, 20)) for count in (500, 200, 70))
