@@ -19,6 +19,8 @@ __all__ = ["FlowGenerator"]
 _PACKAGE = "keras_t2i"
 _COARSE = 16
 _FREQUENCIES = 32
+_LAYOUT = 16
+"""Channels of what time and caption say of each place; channels alone would not say where anything is."""
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -81,6 +83,8 @@ class FlowGenerator(Generator):
             FlowBlock(filters, attends=number == half + depth // 2, name=f"block_{number}")
             for number, filters in enumerate([fine] * half + [coarse] * depth + [fine] * half)
         ]
+        self.to_layout = layers.Dense((_COARSE // 2) ** 2 * _LAYOUT, name="layout")
+        self.from_layout = convolution(coarse, 1, scale=1.0, use_bias=False, name="from_layout")
         self.halve = convolution(coarse, strides=2, scale=1.0, name="halve")
         self.double = convolution(fine, 1, scale=1.0, name="double")
         self.upsample = layers.UpSampling2D(2)
@@ -106,7 +110,8 @@ class FlowGenerator(Generator):
         half = max(1, self.depth // 2)
         for block in self.blocks[:half]:
             fine = block(fine, style)
-        coarse = self.halve(fine)
+        layout = ops.reshape(self.to_layout(style), (-1, _COARSE // 2, _COARSE // 2, _LAYOUT))
+        coarse = self.halve(fine) + self.from_layout(layout)
         for block in self.blocks[half : half + self.depth]:
             coarse = block(coarse, style)
         features = self.join(ops.concatenate([fine, self.upsample(self.double(coarse))], axis=-1))
