@@ -88,7 +88,8 @@ def command_of(config: RunConfig, minutes: float) -> str:
     for name, value in given.items():
         option = f"--{name.replace('_', '-')}"
         value = Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
-        parts += [option] if value is True else [option, str(value)]
+        switch = f"--no-{name.replace('_', '-')}" if value is False else option
+        parts += [switch] if isinstance(value, bool) else [option, str(value)]
     return " ".join(parts)
 
 
