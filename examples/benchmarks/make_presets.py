@@ -60,8 +60,8 @@ CARDS: dict[str, dict[str, str]] = {
         "were taught by MobileNetV2, trained on ImageNet. The text encoder, caption_mini_en, was distilled from "
         "all-MiniLM-L6-v2 (Apache-2.0).",
         "limits": "One thing on white. Of 64 captions the worst ten: slice of pizza, crescent moon, bottle of wine, "
-        "cup of coffee, airplane, bee, butterfly, rocket, ghost, unicorn. Names it has not seen give something like them "
-        "at best. Writing, flags and faces that differ in little come out alike or blurred. English.",
+        "cup of coffee, airplane, bee, butterfly, rocket, ghost, unicorn. Names it has not seen give something like "
+        "them at best. Writing, flags and faces that differ in little come out alike or blurred. English.",
     },
     "emoji_64": {
         "description": "Draws emoji from their names, on a white background.",
