@@ -31,6 +31,7 @@ _BUDGETS = {"--minutes": MINUTES, "--epochs": "1", "--seeds": "1"}
 _SMALL = {
     "train": {"--image-size": "32", "--batch-size": "4"},
     "finetune": {"--batch-size": "4"},
+    "distill": {"--num-drawn": "8", "--batch-size": "4"},
     "compare": {"--image-size": "32", "--batch-size": "4"},
 }
 """What is added to a command that does not say it itself."""

@@ -139,7 +139,8 @@ def run(way: Way, seed: int) -> dict[str, Any]:
     from keras_t2i.metrics import evaluate_model, warnings_for
     from keras_t2i.metrics.instruments import instruments_for
     from keras_t2i.runs import RunConfig
-    from keras_t2i.runs.prepare import finetuning, prepare
+    from keras_t2i.runs.derived import finetuning
+    from keras_t2i.runs.prepare import prepare
 
     begun, spent = time.time(), time.process_time()
     keras.backend.clear_session()

@@ -51,7 +51,7 @@ class RunConfig:
     )
     size: str = option(
         "small",
-        "Size of the networks of compact and projected: **small**; **base**, with four times the weights and "
+        "Size of the networks of compact, projected and flow: **small**; **base**, with four times the weights and "
         "multiply-adds; or **large**, with sixteen times, for a GPU.",
         panel="Model",
         commands=ANEW,

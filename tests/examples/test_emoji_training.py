@@ -37,7 +37,8 @@ def pictures(folder: Path) -> Path:
 
 
 def test_forms_are_learned_from_captions_that_name_a_style_and_kept_when_it_grows(script, encoder, tmp_path):
-    images = script["styled"](data.from_folder(pictures(tmp_path), image_size=32, batch_size=4, validation_share=0))
+    everything = data.from_folder(pictures(tmp_path), image_size=32, batch_size=4, validation_share=0)
+    images = script["images_of"](everything, True)
     split = images.train_split
     kept = {split.captions[number] for ids in split.caption_ids for number in ids}
     assert kept
@@ -61,3 +62,26 @@ def test_forms_are_learned_from_captions_that_name_a_style_and_kept_when_it_grow
     inputs = np.ones((1, 64), "float32"), images.train_split.embeddings[:1]
     for ours, theirs in zip(larger.features(*inputs), generator.features(*inputs), strict=False):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_noise_of_a_style_is_the_same_noise_with_its_greatest_number_at_the_place_of_the_style(script):
+    latents = np.random.default_rng(0).normal(size=(50, 64)).astype("float32")
+    for style in range(len(script["STYLES"])):
+        turned = np.asarray(script["noise_of"](style, latents))
+        assert (turned[:, :5].argmax(axis=1) == style).all()
+        np.testing.assert_array_equal(np.sort(turned[:, :5]), np.sort(latents[:, :5]))
+        np.testing.assert_array_equal(turned[:, 5:], latents[:, 5:])
+
+
+def test_pictures_of_a_style_are_those_whose_captions_name_it(script, tmp_path):
+    images = data.from_folder(pictures(tmp_path), image_size=32, batch_size=4, validation_share=0)
+    for style, colors in (("flat", {"red", "green", "blue", "yellow"}), ("3d", {"green", "yellow"}), ("noto", None)):
+        if colors is None:
+            with pytest.raises(ValueError, match="at least one image"):
+                script["images_of"](images, False, style)
+            continue
+        split = script["images_of"](images, False, style).train_split
+        captions = [split.captions[number] for ids in split.caption_ids for number in ids]
+        assert not [caption for caption in captions if "style" in caption]
+        shown = {caption.split()[1] for caption in captions}
+        assert len(split.pixels(np.arange(split.num_images))) == len(shown) == len(colors)

@@ -305,7 +305,7 @@ def test_a_metric_from_outside_is_one_entry(dataset: CaptionedImages, contrast: 
     point = _quick_metrics(evaluation.generated[:4, 0], split.pixels(chosen), split, chosen, instruments)
     assert point["contrast"] == evaluation.generated[:4, 0].std()
     kept = {name for name in point if not name.startswith(("spectrum_", "hatching"))}
-    assert kept == {"contrast", "contrast_on_real", "contrast_error", "diversity"}
+    assert kept == {"contrast", "contrast_on_real", "contrast_error", "diversity", "diversity_typical"}
 
 
 def test_what_was_taken_out_is_gone(dataset: CaptionedImages) -> None:
