@@ -136,8 +136,8 @@ def learn_forms(generator: CompactGenerator, images: data.CaptionedImages, num_i
 
 def sharpen(generator: CompactGenerator, images: data.CaptionedImages, num_images: int, frozen_features: str) -> None:
     """Squared error beside that of frozen features, then with noise that says which style a caption without one has."""
-    network = build_mobilenet_v2(None, generator.image_size)
-    fine = keras.Model(network.input, [network.output[name] for name in FINE], trainable=False)
+    fine = build_mobilenet_v2(None, generator.image_size, FINE)
+    fine.trainable = False
     fine.set_weights(ImageFeatures.from_preset(frozen_features).network.get_weights()[: len(fine.weights)])
 
     def error(real: Any, latents: Any, embeddings: Any) -> Any:

@@ -19,8 +19,7 @@ __all__ = ["built_within"]
 
 _TIMES = 2
 """Weights may have been stored in half their size."""
-_SPARE_BYTES = 4 << 20
-"""What may be built and is not kept, such as the last convolution of a MobileNetV2 of which the maps are used."""
+_SPARE_BYTES = 1 << 20
 _SPARE_LAYERS, _LAYERS_AN_ARRAY = 500, 10
 _LARGEST_MAP = 1 << 30
 _building = threading.RLock()

@@ -94,12 +94,11 @@ def decoded_images(
         return np.frombuffer(b"".join(records()), dtype)
 
 
-def pixel_loader(records: np.ndarray, positions: np.ndarray) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Returns a `Split.load_images` that reads the records at `positions`."""
-    pixels = records["pixels"]
+def pixel_loader(pixels: np.ndarray, positions: np.ndarray) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Returns a `Split.load_images` that reads the images at `positions` of `pixels`, uint8, shape `(N, H, W, 3)`."""
 
     def load_images(indices: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-        del seeds  # Files have no variations to draw.
+        del seeds  # They have no variations to draw.
         images = tf.numpy_function(lambda numbers: pixels[positions[numbers]], [indices], tf.uint8, stateful=False)
         images.set_shape((None, *pixels.shape[1:]))
         return from_bytes(tf.cast(images, tf.float32))

@@ -214,7 +214,7 @@ class FolderContents:
             tuple(captions.setdefault(caption, len(captions)) for caption in self.files[number].captions)
             for number in numbers
         )
-        load = pixel_loader(self.records, self.positions[numbers])
+        load = pixel_loader(self.records["pixels"], self.positions[numbers])
         return Split(tuple(captions), caption_ids, load, digests=self._digests(numbers))
 
     def skipped_summary(self) -> str:

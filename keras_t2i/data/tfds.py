@@ -188,7 +188,7 @@ class _Reader:
         self.reading = replace(self.reading, intensity_range=shared)
         labels = np.asarray(values, np.int64)[numbers][:, None] if self.label else None
         digests = tuple(f"{digest:016x}" for digest in records["digest"][numbers].tolist())
-        load = pixel_loader(records, numbers)
+        load = pixel_loader(records["pixels"], numbers)
         return Split(tuple(captions), tuple(caption_ids), load, labels, digests=digests), tuple(skipped)
 
     def _text_captions(self, value: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import keras
@@ -26,18 +26,22 @@ _TAPS = {0: "stride_2", 2: "stride_4", 5: "stride_8", 12: "stride_16", 16: "stri
 _STEM_CHANNELS, _DIM = 32, 1280
 
 
-def build_mobilenet_v2(arrays: Arrays | None, image_size: int) -> keras.Model:
+def build_mobilenet_v2(
+    arrays: Arrays | None, image_size: int, maps: Collection[str] | None = None, name: str = "mobilenet_v2"
+) -> keras.Model:
     """Builds the network from its folded arrays.
 
     Args:
         arrays: Kernels and biases of the 52 convolutions; `None` for biases of 0 and random kernels that keep the scale
             of activations, as the image would be lost on the way otherwise.
         image_size: Height and width of the images in pixels.
+        maps: Names of what is wanted of the outputs, in order; what lies beyond the last is not built. All by default.
+        name: Name of the model.
 
     Returns:
         A model from images in [-1, 1], shape `(B, image_size, image_size, 3)`, to `"pool"`, shape `(B, 1280)`, and the
         output of the last block at each stride: `"stride_2"` (16 channels), `"stride_4"` (24), `"stride_8"` (32),
-        `"stride_16"` (96) and `"stride_32"` (320).
+        `"stride_16"` (96) and `"stride_32"` (320). With `maps`, to a list of these.
     """
     shapes = enumerate(kernel_shapes())
 
@@ -73,9 +77,11 @@ def build_mobilenet_v2(arrays: Arrays | None, image_size: int) -> keras.Model:
         x = layers.Add(dtype="float32")([x, y]) if same_shape else y
         if block in _TAPS:
             outputs[_TAPS[block]] = x
+        if maps is not None and outputs.keys() >= set(maps):
+            return keras.Model(images, [outputs[each] for each in maps], name=name)
     x = convolve(x, layers.Conv2D)
     outputs["pool"] = layers.GlobalAveragePooling2D(dtype="float32")(x)
-    return keras.Model(images, outputs, name="mobilenet_v2")
+    return keras.Model(images, outputs if maps is None else [outputs[each] for each in maps], name=name)
 
 
 def kernel_shapes() -> Iterator[tuple[int, ...]]:

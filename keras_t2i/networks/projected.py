@@ -86,8 +86,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         self.widths = tuple(widths)
         self.head_width = head_width
         self.activation, self.depth = activation, check_depth(depth)
-        whole = build_mobilenet_v2(None, input_size)
-        self.backbone = keras.Model(whole.input, [whole.output[name] for name in _TAPS], name="backbone")
+        self.backbone = build_mobilenet_v2(None, input_size, _TAPS, name="backbone")
         fixed: dict[str, Any] = {"kernel_size": 1, "use_bias": False, "dtype": "float32"}
         self.mix_channels = [
             layers.Conv2D(width, name=f"channels_{i}", kernel_initializer=_random(1.0 / deviation), **fixed)

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from rich.console import Console
 from rich.progress import track
 
 from keras_t2i.core.files import CHECKSUMS, sha256, write_file, written
 from keras_t2i.core.latents import latents_for
-from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data import CaptionedImages, Split
+from keras_t2i.data.decoded import pixel_loader
 from keras_t2i.models import TextToImage
 from keras_t2i.presets import names
 
@@ -79,7 +78,13 @@ def draw_pairs(
     shards = list(_drawn(teacher, [split.captions[number] for number in chosen], directory, latent_dim, seed))
     pixels, latents = (np.concatenate(each) for each in zip(*shards, strict=True))
     caption_ids = tuple((int(number),) for number in chosen)
-    drawn = Split(split.captions, caption_ids, _loader(pixels), embeddings=split.embeddings, latents=latents)
+    drawn = Split(
+        split.captions,
+        caption_ids,
+        pixel_loader(pixels, np.arange(num_images)),
+        embeddings=split.embeddings,
+        latents=latents,
+    )
     return replace(images, train_split=drawn, horizontal_flip=False)
 
 
@@ -129,15 +134,3 @@ def _read(file: Path, count: int) -> tuple[np.ndarray, np.ndarray] | None:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     return found if len(found[0]) == len(found[1]) == count else None
-
-
-def _loader(pixels: np.ndarray) -> Any:
-    """A `Split.load_images` of these images."""
-
-    def load_images(indices: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-        del seeds  # They are drawn already.
-        images = tf.numpy_function(lambda numbers: pixels[numbers], [indices], tf.uint8, stateful=False)
-        images.set_shape((None, *pixels.shape[1:]))
-        return from_bytes(tf.cast(images, tf.float32))
-
-    return load_images
