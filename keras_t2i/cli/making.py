@@ -10,14 +10,9 @@ import typer
 from keras_t2i import runs
 from keras_t2i.cli.app import app, data_app, print_result, say, verbosity
 from keras_t2i.cli.options import (
-    ChangedData,
     Data,
-    Epochs,
-    Minutes,
     Output,
     RunOutput,
-    Steps,
-    TensorBoard,
     with_options_of,
 )
 from keras_t2i.runs import RunConfig
@@ -43,10 +38,13 @@ def quickstart(
     print_result(story)
 
 
-def _limits(minutes: float | None, epochs: int | None, steps: int | None) -> dict[str, Any]:
-    """What ends training; 15 minutes where nothing is said."""
-    given = {"minutes": minutes, "epochs": epochs, "steps": steps}
-    return given if any(given.values()) else {**given, "minutes": 15.0}
+def _of_training(options: dict[str, Any]) -> dict[str, Any]:
+    """Takes out of options those that are not of a configuration; 15 minutes where nothing ends training."""
+    limits = {name: options.pop(name) for name in ("minutes", "epochs", "steps")}
+    if not any(limits.values()):
+        limits["minutes"] = 15.0
+    kept = {name: options.pop(name) for name in ("tensorboard", "changed_data")}
+    return {**limits, **kept, "verbose": verbosity()}
 
 
 @app.command()
@@ -54,11 +52,6 @@ def _limits(minutes: float | None, epochs: int | None, steps: int | None) -> dic
 def train(
     data: Data,
     output: RunOutput,
-    minutes: Minutes = None,
-    epochs: Epochs = None,
-    steps: Steps = None,
-    tensorboard: TensorBoard = False,
-    changed_data: ChangedData = False,
     **options: Any,
 ) -> None:
     """Train a model, or go on training it: a run that was stopped at any moment resumes when started again.
@@ -72,16 +65,8 @@ def train(
 
     `keras-t2i train my_images -o runs/mine --image-size 128 --minutes 600 --augment`
     """
-    config = RunConfig(data, **options)
-    print_result(
-        runs.train,
-        config,
-        output,
-        **_limits(minutes, epochs, steps),
-        tensorboard=tensorboard,
-        changed_data=changed_data,
-        verbose=verbosity(),
-    )
+    of_training = _of_training(options)
+    print_result(runs.train, RunConfig(data, **options), output, **of_training)
 
 
 _HELP = """Fine-tune a trained model on other images, by a strategy that says what is trained.
@@ -112,26 +97,11 @@ def finetune(
     ],
     data: Data,
     output: RunOutput,
-    minutes: Minutes = None,
-    epochs: Epochs = None,
-    steps: Steps = None,
-    tensorboard: TensorBoard = False,
-    changed_data: ChangedData = False,
     **options: Any,
 ) -> None:
     strategy = options.pop("strategy") or "full"
-    print_result(
-        runs.finetune,
-        start_from,
-        data,
-        output,
-        strategy,
-        **_limits(minutes, epochs, steps),
-        tensorboard=tensorboard,
-        changed_data=changed_data,
-        verbose=verbosity(),
-        **options,
-    )
+    of_training = _of_training(options)
+    print_result(runs.finetune, start_from, data, output, strategy, **of_training, **options)
 
 
 @app.command()
@@ -146,11 +116,6 @@ def distill(
         str | None,
         typer.Option(help="Whose captions it draws: as DATA of **train**. Default: what TEACHER was trained on."),
     ] = None,
-    minutes: Minutes = None,
-    epochs: Epochs = None,
-    steps: Steps = None,
-    tensorboard: TensorBoard = False,
-    changed_data: ChangedData = False,
     **options: Any,
 ) -> None:
     """Train a generator that draws in one pass what a slower one draws in many.
@@ -161,17 +126,8 @@ def distill(
 
     `keras-t2i distill runs/flow -o runs/fast`
     """
-    print_result(
-        runs.distill,
-        teacher,
-        output,
-        data,
-        **_limits(minutes, epochs, steps),
-        tensorboard=tensorboard,
-        changed_data=changed_data,
-        verbose=verbosity(),
-        **options,
-    )
+    of_training = _of_training(options)
+    print_result(runs.distill, teacher, output, data, **of_training, **options)
 
 
 @data_app.command("check")

@@ -12,6 +12,7 @@ import typer
 
 from keras_t2i.data.names import RENDERED
 from keras_t2i.runs.config import RunConfig, options_of
+from keras_t2i.runs.option import TRAINING
 
 Data = Annotated[
     str,
@@ -72,7 +73,7 @@ RecordPrompts = Annotated[
 
 
 def with_options_of(command: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds the options of `RunConfig` that a command takes to those in a function's signature.
+    """Adds the options of `RunConfig` that a command takes, and how long it trains, to those in a function's signature.
 
     The function gets them as `**options`; those that the user leaves out have the configuration's defaults.
 
@@ -82,7 +83,8 @@ def with_options_of(command: str) -> Callable[[Callable[..., None]], Callable[..
 
     def decorated(function: Callable[..., None]) -> Callable[..., None]:
         own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in [*own, *_described(command)]]
+        training = _OF_TRAINING if command in TRAINING else []
+        parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in [*own, *training, *_described(command)]]
 
         @wraps(function)
         def command_function(**given: Any) -> None:
@@ -94,6 +96,19 @@ def with_options_of(command: str) -> Callable[[Callable[..., None]], Callable[..
         return command_function
 
     return decorated
+
+
+_OF_TRAINING = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    for name, default, annotation in (
+        ("minutes", None, Minutes),
+        ("epochs", None, Epochs),
+        ("steps", None, Steps),
+        ("tensorboard", False, TensorBoard),
+        ("changed_data", False, ChangedData),
+    )
+]
+"""What every command that makes one run takes."""
 
 
 def _described(command: str) -> list[inspect.Parameter]:

@@ -126,8 +126,12 @@ class TextToImage(Engine, Archived):
             part.network.adapt(embeddings)
         self.caption_denoiser = None  # It knows the captions of before.
 
-    def _compile_step(self, numbers: Sequence[str], metrics: Sequence[Any], ema_decay: float, seed: int) -> None:
-        """Prepares what every kind of model has: averages, counters and random state."""
+    def _compile_step(
+        self, numbers: Sequence[str], captions: Any, metrics: Sequence[Any], ema_decay: float, seed: int
+    ) -> None:
+        """Prepares what every kind of model has: changes to captions, averages, counters and random state."""
+        self.caption_augmentation = captions
+        self.conditioning_dropout = captions.dropout if captions is not None else 0.0
         self.ema_decay, self.seed = ema_decay, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         for part in self.parts().values():
@@ -220,6 +224,14 @@ class TextToImage(Engine, Archived):
             metric.update_state(data, generated)
         logs = self._track(numbers)
         return {**logs, **{metric.name: metric.result() for metric in self.generation_metrics}}
+
+    def _changed(self, condition: dict[str, Any], network: Network) -> dict[str, Any]:
+        """What networks read of captions, with the changes that a step of training makes to it."""
+        if self.caption_augmentation is None:
+            return condition
+        embeddings = condition["sentence_embeddings"]
+        changed = self.caption_augmentation(embeddings, network.text_mean, network.text_scale)
+        return {**condition, "sentence_embeddings": changed}
 
     def _track(self, numbers: dict[str, Any]) -> dict[str, Any]:
         for name, tracker in self.trackers.items():

@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_t2i.core.latents import latents_for
 from keras_t2i.models.base import TextToImage
-from keras_t2i.models.manners import compile_config, restored
+from keras_t2i.models.manners import check_augmentation, compile_config, restored
 from keras_t2i.models.part import Part
 from keras_t2i.models.sampling import StepSampler, check_guidance, check_prompts, read_prompts
 from keras_t2i.networks.base import Network
@@ -87,24 +87,20 @@ class DiffusionTextToImage(TextToImage):
         Raises:
             ValueError: for augmentation of captions that the network reads itself.
         """
-        if caption_augmentation is not None and self.generator.text_tower is not None:
-            raise ValueError("`caption_augmentation` changes sentence embeddings; these networks read token numbers.")
+        check_augmentation(caption_augmentation, self.generator)
         compiles = self.jit_compiles(kwargs.get("jit_compile", "auto"))
         kwargs["jit_compile"] = compiles and not kwargs.get("run_eagerly")
         super().compile(optimizer=None, loss=None, **kwargs)
         self._compile_options = {name: value for name, value in kwargs.items() if name != "jit_compile"}
         self.objective = objective or FlowMatching()
-        self.caption_augmentation = caption_augmentation
-        self.conditioning_dropout = caption_augmentation.dropout if caption_augmentation is not None else 0.0
         self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(1e-3, beta_2=0.99)
-        self._compile_step(("generator_loss",), metrics, ema_decay, seed)
+        self._compile_step(("generator_loss",), caption_augmentation, metrics, ema_decay, seed)
 
     def losses_of(self, batch: dict[str, Any], seed: Any, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         images, condition = batch["images"], batch["condition"]
         network = self.generator if training else self.ema_generator
-        if training and self.caption_augmentation is not None:
-            changed = self.caption_augmentation(condition["sentence_embeddings"], network.text_mean, network.text_scale)
-            condition = {**condition, "sentence_embeddings": changed}
+        if training:
+            condition = self._changed(condition, network)
         text = network.select(condition)
         loss = self.objective(network, images, text, seed, training)
         if training:

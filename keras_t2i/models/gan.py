@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_t2i.models.base import TextToImage
-from keras_t2i.models.manners import compile_config, restored
+from keras_t2i.models.manners import check_augmentation, compile_config, restored
 from keras_t2i.models.part import Part
 from keras_t2i.networks.base import Discriminator, Generator, Network
 from keras_t2i.objectives import losses
@@ -136,8 +136,7 @@ class TextToImageGAN(TextToImage):
                 "`contrastive_weight` needs a discriminator with a `match` method; "
                 f"{type(self.discriminator).__name__} has none. Pass 0."
             )
-        if caption_augmentation is not None and self.generator.text_tower is not None:
-            raise ValueError("`caption_augmentation` changes sentence embeddings; these networks read token numbers.")
+        check_augmentation(caption_augmentation, self.generator)
         if variety is not None and any(getattr(term, "compares_with_real", False) for term in generator_terms):
             raise ValueError(
                 "`variety` asks for several images of a caption, and a generator term for its one: drop one."
@@ -151,22 +150,17 @@ class TextToImageGAN(TextToImage):
         super().compile(optimizer=None, loss=None, **kwargs)
         self._compile_options = {name: value for name, value in kwargs.items() if name != "jit_compile"}
         self.objective = objective
-        self.caption_augmentation = caption_augmentation
-        self.conditioning_dropout = caption_augmentation.dropout if caption_augmentation is not None else 0.0
         self.generator_terms = list(generator_terms)
         self.variety = variety
         self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(6e-4, beta_1=0.0, beta_2=0.9)
         self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(6e-4, beta_1=0.0, beta_2=0.9)
         numbers = ("discriminator_loss", "generator_loss", "penalty", "caption_accuracy")
-        self._compile_step(numbers, metrics, ema_decay, seed)
+        self._compile_step(numbers, caption_augmentation, metrics, ema_decay, seed)
 
     def losses_of(self, batch: dict[str, Any], seed: Any, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         images, condition = batch["images"], batch["condition"]
-        if training and self.caption_augmentation is not None:
-            changed = self.caption_augmentation(
-                condition["sentence_embeddings"], self.generator.text_mean, self.generator.text_scale
-            )
-            condition = {**condition, "sentence_embeddings": changed}
+        if training:
+            condition = self._changed(condition, self.generator)
         latents = batch.get("latents")
         if latents is None:
             latents = keras.random.normal((ops.shape(images)[0], *self.generator.noise_shape), seed=seed)

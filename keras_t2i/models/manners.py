@@ -14,7 +14,7 @@ from keras_t2i.core.keras_internals import own_layers
 from keras_t2i.models import files
 from keras_t2i.models.part import Part
 
-__all__ = ["Rates", "check_callbacks", "compile_config", "restored"]
+__all__ = ["Rates", "check_augmentation", "check_callbacks", "compile_config", "restored"]
 
 _REFUSED: dict[type[keras.callbacks.Callback], str] = {
     keras.callbacks.BackupAndRestore: "keeps the epoch and not the place in the data: use keras_t2i.training.train, "
@@ -78,6 +78,12 @@ class Rates:
             )
         for optimizer, ratio in zip(optimizers, self._ratios, strict=True):
             optimizer.learning_rate = float(value) * ratio
+
+
+def check_augmentation(captions: Any, network: Any) -> None:
+    """Raises `ValueError` where changes to captions are asked of a network that reads these itself."""
+    if captions is not None and network.text_tower is not None:
+        raise ValueError("`caption_augmentation` changes sentence embeddings; these networks read token numbers.")
 
 
 def check_callbacks(model: Any, callbacks: Any, optimizers: list[keras.optimizers.Optimizer]) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 from keras_t2i.core.tables import Table
 
-__all__ = ["ALL", "ANEW", "READ", "Option", "option"]
+__all__ = ["ALL", "ANEW", "READ", "TRAINING", "Option", "option"]
 
-ALL = ("train", "finetune", "distill", "compare")
+TRAINING = ("train", "finetune", "distill")
+"""The commands that make a run."""
+ALL = (*TRAINING, "compare")
 """The commands that train."""
 ANEW = ("train", "distill", "compare")
 """Those that build networks."""

@@ -5,6 +5,7 @@ Nothing heavy is imported before a function needs it, so that `keras-t2i --help`
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from dataclasses import asdict
@@ -72,6 +73,13 @@ def train(
     return result
 
 
+def _of_training(options: dict[str, Any]) -> dict[str, Any]:
+    """Takes out of options those that are keywords of `train`."""
+    keywords = inspect.signature(train).parameters.values()
+    names = [each.name for each in keywords if each.kind is each.KEYWORD_ONLY]
+    return {name: options.pop(name) for name in names if name in options}
+
+
 def _kept(config: RunConfig, run_dir: Path) -> dict[str, Any]:
     """What a run keeps of its configuration: one that was made before an option was there goes on with its default."""
     try:
@@ -86,13 +94,6 @@ def finetune(
     data: str,
     run_dir: Path,
     strategy: str = "full",
-    *,
-    minutes: float | None = None,
-    epochs: int | None = None,
-    steps: int | None = None,
-    tensorboard: bool = False,
-    changed_data: bool = False,
-    verbose: int | str = "auto",
     **options: Any,
 ) -> dict[str, Any]:
     """Fine-tunes a trained model on other images: `train` with the configuration that `finetuning` makes.
@@ -102,13 +103,7 @@ def finetune(
         data: What to train on, see `RunConfig`.
         run_dir: The run directory; a run in it is resumed.
         strategy: What is trained, and how: see `keras_t2i.transfer.strategies.parse`.
-        minutes: Minutes to train, over all starts.
-        epochs: Epochs to train, likewise.
-        steps: Steps to train, likewise.
-        tensorboard: As for `train`.
-        changed_data: As for `train`.
-        verbose: As for `train`.
-        **options: Further fields of `RunConfig`.
+        **options: Keywords of `train`, and further fields of `RunConfig`.
 
     Returns:
         As `train`.
@@ -119,22 +114,14 @@ def finetune(
     """
     from keras_t2i.runs.derived import finetuning
 
-    config = finetuning(start_from, data, strategy, **options)
-    limits: dict[str, Any] = {"minutes": minutes, "epochs": epochs, "steps": steps}
-    return train(config, run_dir, **limits, tensorboard=tensorboard, changed_data=changed_data, verbose=verbose)
+    of_training = _of_training(options)
+    return train(finetuning(start_from, data, strategy, **options), run_dir, **of_training)
 
 
 def distill(
     teacher: str,
     run_dir: Path,
     data: str | None = None,
-    *,
-    minutes: float | None = None,
-    epochs: int | None = None,
-    steps: int | None = None,
-    tensorboard: bool = False,
-    changed_data: bool = False,
-    verbose: int | str = "auto",
     **options: Any,
 ) -> dict[str, Any]:
     """Trains a generator on what a slower one draws, noise by noise: `train` with what `distilling` makes.
@@ -143,13 +130,7 @@ def distill(
         teacher: A preset or a run: see `keras_t2i.presets.resolve`.
         run_dir: The run directory; a run in it is resumed.
         data: Whose captions the teacher draws; by default what it was trained on.
-        minutes: Minutes to train, over all starts; drawing comes before.
-        epochs: Epochs to train, likewise.
-        steps: Steps to train, likewise.
-        tensorboard: As for `train`.
-        changed_data: As for `train`.
-        verbose: As for `train`.
-        **options: Further fields of `RunConfig`.
+        **options: Keywords of `train`, whose minutes begin when all is drawn, and further fields of `RunConfig`.
 
     Returns:
         As `train`.
@@ -160,6 +141,5 @@ def distill(
     """
     from keras_t2i.runs.derived import distilling
 
-    config = distilling(teacher, data, **options)
-    limits: dict[str, Any] = {"minutes": minutes, "epochs": epochs, "steps": steps}
-    return train(config, run_dir, **limits, tensorboard=tensorboard, changed_data=changed_data, verbose=verbose)
+    of_training = _of_training(options)
+    return train(distilling(teacher, data, **options), run_dir, **of_training)
