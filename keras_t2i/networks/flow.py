@@ -19,6 +19,7 @@ __all__ = ["FlowGenerator"]
 _PACKAGE = "keras_t2i"
 _COARSE = 16
 _FREQUENCIES = 32
+_LEAST_TIME = 0.05
 _LAYOUT = 16
 """Channels of what time and caption say of each place; channels alone would not say where anything is."""
 
@@ -30,7 +31,8 @@ class FlowGenerator(Generator):
     More passes an image than the other families, and more variety: every noise has an image of its own.
 
     Reference:
-        Flow Straight and Fast (Liu et al., 2022), arXiv:2209.03003: rectified flow, on pixels. The network is ours: a
+        Flow Straight and Fast (Liu et al., 2022), arXiv:2209.03003: rectified flow, on pixels. The layers find the
+        image and not the velocity, as in Back to Basics (Li and He, 2025), arXiv:2511.13720. The network is ours: a
         U-Net on patches of pixels, at 16x16 and 8x8, modulated by time and caption.
 
     Args:
@@ -41,6 +43,9 @@ class FlowGenerator(Generator):
         num_steps: Steps from noise to image. More are slower and finer; it can be changed at any time.
         guidance: How far to go from no caption to the caption at each step: 1 arrives there, more goes beyond, at
             twice the time.
+        shift: How much sooner than at equal distances the steps begin, and the times of training with them: what is
+            drawn is decided under so much noise that a single pixel says next to nothing, the more so the larger
+            images are (Esser et al., 2024, arXiv:2403.03206, section 5.3.2).
 
     Call arguments:
         latents: Standard normal noise, float32, shape `(B, image_size * image_size * 3)`.
@@ -61,6 +66,7 @@ class FlowGenerator(Generator):
         text_width: int = 256,
         num_steps: int = 8,
         guidance: float = 1.0,
+        shift: float = 4.0,
         **kwargs: Any,
     ) -> None:
         kwargs.pop("latent_dim", None)
@@ -70,8 +76,10 @@ class FlowGenerator(Generator):
             raise ValueError(f"`widths` must be two, at 16x16 and at 8x8; got {self.widths}.")
         if num_steps < 1 or depth < 1:
             raise ValueError(f"`num_steps` and `depth` must be at least 1; got {num_steps} and {depth}.")
+        if not shift > 0:
+            raise ValueError(f"`shift` must be above 0; got {shift:g}.")
         self.depth, self.text_width = depth, text_width
-        self.num_steps, self.guidance = num_steps, guidance
+        self.num_steps, self.guidance, self.shift = num_steps, guidance, shift
         self.patch = image_size // _COARSE
         fine, coarse = self.widths
         self.to_text = layers.Dense(text_width, name="text")
@@ -101,7 +109,8 @@ class FlowGenerator(Generator):
             training: As in Keras.
 
         Returns:
-            Noise less image, as far as it can be told, float32, shape of `noisy`.
+            Noise less image, as far as it can be told, float32, shape of `noisy`. What the layers find is the image,
+            of which the velocity follows: to pass noise on, which no layer can foresee, would take most of them.
         """
         text = silu(self.to_text(self.standardized(sentence_embeddings)))
         moment = silu(self.to_time(ops.cast(_waves(times), text.dtype)))
@@ -117,7 +126,12 @@ class FlowGenerator(Generator):
         features = self.join(ops.concatenate([fine, self.upsample(self.double(coarse))], axis=-1))
         for block in self.blocks[half + self.depth :]:
             features = block(features, style)
-        return self._unpatched(ops.cast(self.to_patches(silu(unit_rms(features))), "float32"))
+        image = self._unpatched(ops.cast(self.to_patches(silu(unit_rms(features))), "float32"))
+        return (ops.cast(noisy, "float32") - image) / ops.maximum(times, _LEAST_TIME)[:, None, None, None]
+
+    def shifted(self, times: Any) -> Any:
+        """Times from 0 to 1 with more of them near noise: see `shift`."""
+        return self.shift * times / (1.0 + (self.shift - 1.0) * times)
 
     def draw(
         self, latents: Any, sentence_embeddings: Any, num_steps: Any, guidance: Any = None, instead: Any = None
@@ -139,15 +153,16 @@ class FlowGenerator(Generator):
         steps = ops.cast(num_steps, "float32") * ops.ones_like(noisy[:, 0, 0, 0])
 
         def step(number: Any, noisy: Any) -> Any:
-            times = ops.maximum(1.0 - ops.cast(number, "float32") / steps, 0.0)
+            times, following = (
+                self.shifted(ops.maximum(1.0 - ops.cast(each, "float32") / steps, 0.0)) for each in (number, number + 1)
+            )
             if guidance is None:
                 velocity = self.velocity(noisy, times, sentence_embeddings)
             else:
                 twice, moments = (ops.concatenate([each, each], axis=0) for each in (noisy, times))
                 with_caption, without = ops.split(self.velocity(twice, moments, sentence_embeddings), 2, axis=0)
                 velocity = without + guidance * (with_caption - without)
-            share = ops.where(times > 0, 1.0 / steps, 0.0)  # An image that is drawn already stays.
-            return noisy - velocity * share[:, None, None, None]
+            return noisy - velocity * (times - following)[:, None, None, None]  # One that is drawn already stays.
 
         if isinstance(num_steps, int):  # Without a loop, what it costs can be counted, and phones run it.
             for number in range(num_steps):
@@ -158,7 +173,7 @@ class FlowGenerator(Generator):
 
     @property
     def manner(self) -> tuple[Any, ...]:
-        return (self.num_steps, self.guidance)
+        return (self.num_steps, self.guidance, self.shift)
 
     @property
     def own_guidance(self) -> float | None:
@@ -185,7 +200,7 @@ class FlowGenerator(Generator):
         return ops.reshape(ops.transpose(split, (0, 1, 3, 2, 4, 5)), (-1, self.image_size, self.image_size, 3))
 
     def get_config(self) -> dict[str, Any]:
-        names = ("widths", "depth", "text_width", "num_steps", "guidance")
+        names = ("widths", "depth", "text_width", "num_steps", "guidance", "shift")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -194,13 +209,14 @@ class FlowBlock(Block):
 
     def __init__(self, filters: int, attends: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.modulation_in = Modulation()
         self.conv_in = convolution(filters)
         self.modulation_out = Modulation()
         self.conv_out = convolution(filters, scale=0.02)
         self.attention = Attention(name="attention") if attends else None
 
     def call(self, features: Any, style: Any) -> Any:
-        residual = self.conv_in(silu(unit_rms(features)))
+        residual = self.conv_in(silu(self.modulation_in(unit_rms(features), style)))
         residual = self.conv_out(silu(self.modulation_out(unit_rms(residual), style)))
         features = features + residual
         return features if self.attention is None else self.attention(features)

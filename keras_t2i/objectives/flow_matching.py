@@ -17,10 +17,10 @@ class FlowMatching:
     Reference:
         Flow Matching for Generative Modeling (Lipman et al., 2022), arXiv:2210.02747, and Scaling Rectified Flow
         Transformers (Esser et al., 2024), arXiv:2403.03206, of which the times are: a normal number, put through the
-        logistic function.
+        logistic function, and shifted as the network shifts the times of its steps.
 
     Args:
-        mean: Of the normal number. Above 0, more of the training is spent on noise.
+        mean: Of the normal number.
         deviation: Its standard deviation.
     """
 
@@ -31,7 +31,7 @@ class FlowMatching:
         """The error on a batch, a scalar.
 
         Args:
-            network: What has a method `velocity`, as `keras_t2i.networks.FlowGenerator`.
+            network: What has the methods `velocity` and `shifted`, as `keras_t2i.networks.FlowGenerator`.
             images: In [-1, 1], shape `(B, H, W, 3)`.
             text: What the network reads of their captions.
             seed: A `keras.random.SeedGenerator`, or an integer for the same noise each time.
@@ -40,7 +40,7 @@ class FlowMatching:
         images = ops.cast(images, "float32")
         noise = keras.random.normal(ops.shape(images), seed=seed)
         normal = keras.random.normal((ops.shape(images)[0],), seed=seed)
-        times = ops.sigmoid(self.mean + self.deviation * normal)
+        times = network.shifted(ops.sigmoid(self.mean + self.deviation * normal))
         velocity = network.velocity(between(images, noise, times), times, text, training=training)
         return ops.mean(ops.square(velocity - (noise - images)))
 

@@ -21,7 +21,7 @@ from keras_t2i.transfer import strategies
 
 
 def test_the_loss_is_that_of_the_straight_line_from_image_to_noise(monkeypatch: Any) -> None:
-    """By the formula: at `(1 - t) image + t noise`, the squared error from `noise - image`."""
+    """By the formula: at `(1 - t) image + t noise`, the squared error from `noise - image`, at the network's times."""
     random = np.random.default_rng(0)
     images, noise = random.uniform(-1, 1, (3, 4, 4, 3)).astype(np.float32), random.normal(size=(3, 4, 4, 3))
     normal = random.normal(size=3)
@@ -34,8 +34,11 @@ def test_the_loss_is_that_of_the_straight_line_from_image_to_noise(monkeypatch: 
             seen.update(noisy=np.array(noisy), times=np.array(times), text=text)
             return 0.5 * noisy
 
+        def shifted(self, times: Any) -> Any:
+            return times**2
+
     loss = FlowMatching(mean=0.3, deviation=2.0)(Network(), images, "text", 0, True)
-    times = 1 / (1 + np.exp(-(0.3 + 2.0 * normal)))
+    times = 1 / (1 + np.exp(-(0.3 + 2.0 * normal))) ** 2
     noisy = (1 - times)[:, None, None, None] * images + times[:, None, None, None] * noise
     np.testing.assert_allclose(seen["times"], times, rtol=1e-5)
     np.testing.assert_allclose(seen["noisy"], noisy, rtol=1e-5, atol=1e-5)
@@ -58,6 +61,17 @@ def test_the_true_velocity_of_an_image_leads_to_it_in_any_number_of_steps(num_st
     network.embedding_dim = EMBEDDING_DIM
     for steps in (num_steps, ops.convert_to_tensor(num_steps)):
         np.testing.assert_allclose(network.draw(latents, text, steps), image, atol=1e-5)
+
+
+def test_steps_begin_near_noise_by_the_shift() -> None:
+    """`s t / (1 + (s - 1) t)`: of 8 steps by a shift of 6, seven lie in the noisier half; a shift of 1 leaves them."""
+    times = np.linspace(0, 1, 9)
+    shifted = np.asarray(FlowGenerator(32, shift=6.0).shifted(times))
+    np.testing.assert_allclose(shifted, 6 * times / (1 + 5 * times), rtol=1e-6)
+    assert (shifted[1:] >= 0.46).sum() == 8
+    np.testing.assert_allclose(FlowGenerator(32, shift=1.0).shifted(times), times)
+    with pytest.raises(ValueError, match=r"`shift` must be above 0; got 0\."):
+        FlowGenerator(32, shift=0.0)
 
 
 def test_a_row_is_drawn_in_its_own_number_of_steps() -> None:
