@@ -12,13 +12,10 @@ from keras_t2i.data.names import TFDS
 from keras_t2i.models import family_of, files
 from keras_t2i.networks import FAMILIES
 from keras_t2i.presets import names
-from keras_t2i.runs.config import RunConfig
+from keras_t2i.runs.config import TAUGHT_RECONSTRUCTION, RunConfig
 from keras_t2i.transfer import strategies
 
 __all__ = ["card", "distilling", "finetuning"]
-
-_RECONSTRUCTION = 20.0
-"""Weight of the difference in pixels to what a teacher has drawn from the same noise."""
 
 
 def finetuning(start_from: str, data: str, strategy: str = "full", **options: Any) -> RunConfig:
@@ -80,7 +77,7 @@ def distilling(teacher: str, data: str | None = None, **options: Any) -> RunConf
     if not data:
         raise ValueError(f"The card of {teacher} does not say what it was trained on: pass the data.")
     if options.get("reconstruction") is None:
-        options["reconstruction"] = _RECONSTRUCTION
+        options["reconstruction"] = TAUGHT_RECONSTRUCTION
     return RunConfig(
         data,
         image_size=described["generator"]["config"]["image_size"],

@@ -14,7 +14,7 @@ from keras_t2i.core.files import write_file
 from keras_t2i.data.names import RENDERED
 from keras_t2i.metrics import MEASURES
 from keras_t2i.runs.compare.config import ComparisonConfig, Job
-from keras_t2i.runs.compare.methods import file_name, method
+from keras_t2i.runs.compare.methods import Method, file_name, method
 from keras_t2i.runs.compare.summary import markdown, summarize
 from keras_t2i.runs.config import RunConfig, known_to
 from keras_t2i.transfer.strategies import needs_source
@@ -111,16 +111,24 @@ def _jobs(config: ComparisonConfig, output: Path) -> Iterator[tuple[str, int, li
             moments = sorted({max(1, int(amount * part)) if unit == "steps" else amount * part for part in _PARTS})
             run = f"{file_name(name)}-{seed}"
             stages = []
-            if chosen.pretrained:
-                source = output / "sources" / run
-                domain = next(name for name in RENDERED if name != config.base.domain)
-                stages.append(Job({**options, "data": domain, "flip": False, "start_from": None}, str(source), budget))
-                options["start_from"] = str(source)
+            if chosen.first is not None:
+                before, taken_as = _before(chosen, options, config.base)
+                source = str(output / f"{chosen.first}s" / run)
+                stages.append(Job(before, source, budget))
+                options[taken_as] = source
             result = str(output / "results" / f"{run}.json")
             run_dir = str(output / "runs" / run)
             measured = Job(options, run_dir, budget, result, config.features, config.judge, moments, seed == 0)
             stages.append(measured)
             yield name, seed, stages
+
+
+def _before(chosen: Method, options: dict[str, Any], base: RunConfig) -> tuple[dict[str, Any], str]:
+    """The configuration of what is trained before a method's own run, and as what that takes it."""
+    if chosen.first == "teacher":
+        return {**options, "family": "flow", "reconstruction": None, "augment": False}, "teacher"
+    domain = next(name for name in RENDERED if name != base.domain)
+    return {**options, "data": domain, "flip": False, "start_from": None}, "start_from"
 
 
 def _check_captions(config: ComparisonConfig, output: Path, images: CaptionedImages) -> None:

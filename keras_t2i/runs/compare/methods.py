@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from keras_t2i.core import specs
 from keras_t2i.core.tables import Table
 from keras_t2i.networks.families import FAMILIES
-from keras_t2i.runs.config import RunConfig, options_of
+from keras_t2i.runs.config import TAUGHT_RECONSTRUCTION, RunConfig, options_of
 from keras_t2i.transfer.strategies import STRATEGIES
 
 __all__ = ["METHODS", "Method", "file_name", "method", "method_names"]
@@ -24,15 +24,16 @@ class Method:
         description: One or two sentences: what is particular about it.
         reference: Where it comes from.
         options: Fields of `keras_t2i.runs.RunConfig` that it sets.
-        pretrained: Whether its networks are trained first, with the same budget, on a built-in domain that the
-            comparison is not about: shapes, or faces where the comparison is about shapes.
+        first: What is trained first, with the same budget: `"source"`, the same networks, which it starts from, on a
+            built-in domain that the comparison is not about (shapes, or faces where it is about shapes); or
+            `"teacher"`, a flow on the same images, from which it learns. `None` for nothing.
     """
 
     label: str
     description: str
     reference: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    pretrained: bool = False
+    first: Literal["source", "teacher"] | None = None
 
 
 METHODS: Table[Method] = Table(
@@ -43,7 +44,15 @@ METHODS: Table[Method] = Table(
             "The same DCGAN, pretrained for as many minutes on another domain and fine-tuned whole on this one.",
             "Wang et al. 2018, arXiv:1805.01677",
             {"family": "dcgan"},
-            pretrained=True,
+            first="source",
+        ),
+        "distilled": Method(
+            "Compact, distilled",
+            "Compact, taught by a flow that was trained as long on the same images: it learns what the flow draws, "
+            "noise by noise.",
+            "Kang et al. 2024, arXiv:2405.05967",
+            {"reconstruction": TAUGHT_RECONSTRUCTION, "num_drawn": 5000},
+            first="teacher",
         ),
         "content_style": Method(
             "DCGAN with content and style losses",

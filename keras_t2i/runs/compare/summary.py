@@ -222,8 +222,11 @@ def _notes(config: ComparisonConfig, first: Mapping[str, Any]) -> list[str]:
     if config.source is not None:
         source = os.path.basename(config.source)
         notes.append(f"Methods that start from a trained model start from {source}, whose training is not counted.")
-    if any(method(name).pretrained for name in config.methods):
+    before = {method(name).first for name in config.methods}
+    if "source" in before:
         notes.append("Pretraining on another domain comes on top of a method's own budget, and is as long again.")
+    if "teacher" in before:
+        notes.append("A teacher's training, as long again, and its drawing come on top of its student's own budget.")
     return notes
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from PIL import Image
 
 from keras_t2i.runs.compare import ComparisonConfig, compare
 from keras_t2i.runs.compare.comparison import _jobs
-from keras_t2i.runs.compare.methods import file_name, method
+from keras_t2i.runs.compare.methods import METHODS, file_name, method
 from keras_t2i.runs.config import RunConfig
 from keras_t2i.runs.prepare import build
 
@@ -71,6 +72,29 @@ def test_broken_runs_are_reported_and_stop_no_other(folder: Path, tmp_path: Path
     assert all(method(name).label in page for name in chosen.methods)
     assert "1 diverged" in (tmp_path / "comparison" / "comparison.md").read_text()
     assert any("diverged" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_a_student_is_compared_behind_a_teacher_of_the_same_images(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distilled = method("distilled")
+    fewer = replace(distilled, options={**distilled.options, "family": "mlp", "num_drawn": 8})
+    monkeypatch.setitem(METHODS, "distilled", fewer)
+    result = compare(config(folder, "distilled", num_seeds=1), tmp_path / "comparison", print)
+    assert result["finished"] == 1
+    assert list((tmp_path / "comparison" / "runs" / "distilled-0" / "drawn").glob("*.npz"))
+    assert "on top of its student's own budget" in (tmp_path / "comparison" / "comparison.md").read_text()
+
+
+def test_a_teacher_is_a_flow_on_the_same_images_and_trained_as_long(folder: Path, tmp_path: Path) -> None:
+    ((_, _, (before, own)),) = _jobs(config(folder, "distilled", num_seeds=1), tmp_path)
+    teacher, student = RunConfig(**before.config), RunConfig(**own.config)
+    assert (teacher.family, teacher.data, teacher.teacher, teacher.reconstruction) == ("flow", str(folder), None, None)
+    assert (student.family, student.data, student.teacher) == ("compact", str(folder), before.run_dir)
+    assert student.reconstruction == 20.0
+    assert before.budget == own.budget
+    assert before.result is None
 
 
 def test_a_killed_comparison_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
