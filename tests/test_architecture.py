@@ -192,7 +192,7 @@ OPENERS = {
     "zipfile.ZipFile": {"core.gate"},
     "safe_open": {"core.gate", "transfer.tensor_file"},
     "load_weights": {"models.files"},
-    "deserialize_keras_object": {"text.tokens", "networks.upscaled", "models.manners"},
+    "deserialize_keras_object": {"text.tokens", "networks.nested", "models.manners"},
     "keras_nlp.models.TextEmbedder.from_preset": {"text.encoder"},
     "keras_nlp.models.Backbone.from_preset": {"text.encoder"},
     "keras_nlp.models.TextClassifierPreprocessor.from_preset": {"text.encoder"},
@@ -204,7 +204,7 @@ OPENERS = {
 }
 """What opens files or builds what they say, and where. All of it goes through `core.gate` and `core.limits`, but for
 what was written a moment ago (`half`, `resources`), what Keras' own `load_model` has opened (`manners`), and
-SavedModels, which are programs. A preset's second stage (`upscaled`) is looked through before it is built."""
+SavedModels, which are programs. What a preset's generator is around (`nested`) is looked through before it is built."""
 NEVER = {"pickle", "cPickle", "dill", "marshal", "shelve", "joblib", "yaml", "tarfile"}
 _DANGEROUS = {"eval", "exec", "load_model", "read_pickle", "enable_unsafe_deserialization", "unpack_archive"}
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_t2i.models import completion
 from keras_t2i.models.base import TextToImage
 from keras_t2i.models.manners import check_augmentation, compile_config, restored
 from keras_t2i.models.part import Part
@@ -161,6 +163,7 @@ class TextToImageGAN(TextToImage):
         images, condition = batch["images"], batch["condition"]
         if training:
             condition = self._changed(condition, self.generator)
+        condition = {**condition, **self.generator.given(images, seed)}
         latents = batch.get("latents")
         if latents is None:
             latents = keras.random.normal((ops.shape(images)[0], *self.generator.noise_shape), seed=seed)
@@ -170,14 +173,15 @@ class TextToImageGAN(TextToImage):
             drawn = {name: in_pairs(rows) for name, rows in condition.items()}
         draw = next((term.draw for term in self.generator_terms if training and hasattr(term, "draw")), None)
         if draw is None:
-            generated = network(latents, network.select(drawn), training=training)
+            drawing = network(latents, network.select(drawn), training=training)
         else:
-            generated = draw(network, images, latents, network.select(drawn))
+            drawing = draw(network, images, latents, network.select(drawn))
+        generated = network.completed(drawing, drawn)
         text, drawn_text = self.discriminator.select(condition), self.discriminator.select(drawn)
         verdict = self.objective(self.discriminator, images, generated, text, training, drawn_text)
         if not training:
             return {}, {**verdict._asdict(), "penalty": ops.zeros(()), "generated": generated}
-        inputs = {"images": images, "latents": latents, **drawn}
+        inputs = {"images": images, "latents": latents, "drawing": drawing, **drawn}
         generator_loss = verdict.generator_loss + sum(term(generated, inputs) for term in self.generator_terms)
         if self.variety is not None:
             generator_loss += self.variety(generated)
@@ -185,6 +189,42 @@ class TextToImageGAN(TextToImage):
         penalty = self.objective.penalty(self.discriminator, step, images, generated, text)
         numbers = {**verdict._asdict(), "generator_loss": generator_loss, "penalty": penalty}
         return {"generator": generator_loss, "discriminator": verdict.discriminator_loss + penalty}, numbers
+
+    def complete(
+        self,
+        images: np.ndarray | Sequence[np.ndarray],
+        masks: np.ndarray | Sequence[np.ndarray] | None,
+        prompts: str | Sequence[str],
+        num_images: int = 1,
+        seed: int = 0,
+        context: float = 2.0,
+    ) -> np.ndarray | list[np.ndarray]:
+        """Completes pictures, with a `GuidedGenerator`: see `keras_t2i.transfer.guide`.
+
+        Of a picture with a hole, which may have any size, a square around the hole is looked at and drawn at the size
+        of the model's images; what is outside of the hole stays the same to the bit. From edges, grey and small
+        pictures, the central square of each is drawn.
+
+        Args:
+            images: Pictures, uint8, shapes `(H, W, 3)`.
+            masks: Of each a mask, shape `(H, W)`, which is true, or 128 and more as uint8, where it is to be drawn;
+                `None` for a model that does not draw what a hole hides.
+            prompts: A caption of each, or one for all.
+            num_images: Answers to each; those of one picture follow each other.
+            seed: Seed of the noise.
+            context: Side of the square that is looked at, in sides of the hole; twice the model's size at least, as far
+                as the picture goes.
+
+        Returns:
+            The completed pictures, uint8, shape `(len(images) * num_images, H, W, 3)`; a list of them where they are of
+            several sizes.
+
+        Raises:
+            ValueError: if the model draws from captions alone, a mask does not fit its picture or hides nothing, or
+                there is not a caption for each.
+        """
+        found = completion.complete(self, images, masks, prompts, num_images, seed, context)
+        return np.stack(found) if len({image.shape for image in found}) == 1 else found
 
     def state(self) -> dict[str, Any]:
         objective = self.objective

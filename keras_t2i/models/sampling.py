@@ -37,6 +37,7 @@ class Sampler:
     def __init__(self, generator: Any) -> None:
         self.generator = generator
         self._draw = jitted(self.to_uint8, lambda: self.generator.variables)
+        self._complete = jitted(self._completed, lambda: self.generator.variables)
 
     def __call__(self, latents: np.ndarray, sentence_embeddings: np.ndarray) -> np.ndarray:
         """Images, uint8, shape `(N, H, W, 3)`, from noise of shape `(N, Z)` and embeddings of shape `(N, D)`."""
@@ -46,6 +47,15 @@ class Sampler:
         """The same inside a graph, from tensors, in one call of the generator."""
         images = self.generator(latents, sentence_embeddings, training=False)
         return rounded(images)
+
+    def completed(self, latents: np.ndarray, sentence_embeddings: np.ndarray, image_input: np.ndarray) -> np.ndarray:
+        """The same of a `GuidedGenerator`, from what is known of images, shape `(N, H, W, C)`."""
+        return _in_chunks(self._complete, latents, sentence_embeddings, image_input)
+
+    def _completed(self, latents: Any, sentence_embeddings: Any, image_input: Any) -> Any:
+        condition = {"sentence_embeddings": sentence_embeddings, "image_input": image_input}
+        drawing = self.generator(latents, self.generator.select(condition), training=False)
+        return rounded(self.generator.completed(drawing, condition))
 
 
 class StepSampler(Sampler):

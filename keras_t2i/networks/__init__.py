@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from keras_t2i.core.lazy import lazy
 from keras_t2i.networks.families import ACTIVATIONS, FAMILIES, SIZES, Family
+from keras_t2i.networks.image_inputs import IMAGE_INPUTS, ImageInput
 
 if TYPE_CHECKING:
     from keras_t2i.networks.attention import SelfAttention
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from keras_t2i.networks.dcgan import DCGANDiscriminator, DCGANGenerator
     from keras_t2i.networks.df_gan import DFGANDiscriminator, DFGANGenerator
     from keras_t2i.networks.flow import FlowGenerator
+    from keras_t2i.networks.guided import GuidedGenerator
     from keras_t2i.networks.mlp import MLPDiscriminator, MLPGenerator
     from keras_t2i.networks.projected import ProjectedDiscriminator
     from keras_t2i.networks.spectral import SpectralConv2D, SpectralDense
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTIVATIONS",
     "FAMILIES",
+    "IMAGE_INPUTS",
     "SIZES",
     "CompactDiscriminator",
     "CompactGenerator",
@@ -34,6 +37,8 @@ __all__ = [
     "Family",
     "FlowGenerator",
     "Generator",
+    "GuidedGenerator",
+    "ImageInput",
     "MLPDiscriminator",
     "MLPGenerator",
     "ProjectedDiscriminator",
@@ -53,6 +58,7 @@ __getattr__ = lazy(
         "dcgan": ["DCGANDiscriminator", "DCGANGenerator"],
         "df_gan": ["DFGANDiscriminator", "DFGANGenerator"],
         "flow": ["FlowGenerator"],
+        "guided": ["GuidedGenerator"],
         "mlp": ["MLPDiscriminator", "MLPGenerator"],
         "projected": ["ProjectedDiscriminator"],
         "spectral": ["SpectralConv2D", "SpectralDense"],

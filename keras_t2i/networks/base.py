@@ -157,6 +157,19 @@ class Generator(Network):
     def _input_shape(self) -> tuple[int | None, ...]:
         return (None, *self.noise_shape)
 
+    def given(self, images: Any, seed: Any) -> dict[str, Any]:
+        """What it is given of the images of a batch in a step of training, beside their captions; mostly nothing.
+
+        Args:
+            images: Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
+            seed: A `keras.random.SeedGenerator`, or an integer.
+        """
+        return {}
+
+    def completed(self, drawing: Any, condition: dict[str, Any]) -> Any:
+        """Its drawing with what of a picture is known, and was given in the condition, in its place."""
+        return drawing
+
     def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
         """What the blocks make of the same arguments as `call`'s, from coarse to fine, shapes `(B, ...)`.
 

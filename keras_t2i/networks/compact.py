@@ -62,6 +62,7 @@ class CompactGenerator(Generator):
     Call arguments:
         latents: Standard normal noise, float32, shape `(B, Z)`.
         sentence_embeddings: Pooled caption features of unit root mean square, float32, shape `(B, D)`.
+        adjust: A function of the maps of each scale, from the coarsest to full size, to what takes their place.
 
     Returns:
         Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
@@ -117,24 +118,28 @@ class CompactGenerator(Generator):
         self.full_size = convolution(max(1, self.widths[-1] // 2), name="full_size")
         self.to_image = convolution(3, scale=1.0, name="to_image")
 
-    def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
+    def features(
+        self, latents: Any, sentence_embeddings: Any, training: bool | None = None, adjust: Any = None
+    ) -> list[Any]:
+        adjust = adjust or _as_it_is
         text = self.to_text(self.standardized(sentence_embeddings))
         if self.to_mode is not None:
             text += self.to_mode(ops.softmax(_DECIDED * ops.cast(latents[:, : self.modes], text.dtype)))
         text = self.deeper_text(self.activate(text))
         joined = ops.concatenate([ops.cast(latents, text.dtype), text], axis=-1)
         style = self.activate(self.to_style(joined))
-        maps = [ops.reshape(self.to_features(joined), (-1, self.start_size, self.start_size, self.widths[0]))]
+        first = ops.reshape(self.to_features(joined), (-1, self.start_size, self.start_size, self.widths[0]))
+        maps = [adjust(first)]
         for block in self.blocks:
             features = block(maps[-1], style)
             if self.attention is not None and features.shape[1] == self.attention_at:
                 features = self.attention(features)
-            maps.append(features)
+            maps.append(adjust(features))
         return maps
 
-    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
-        features = self.features(latents, sentence_embeddings, training=training)[-1]
-        features = self.full_size(self.upsample(self.activate(self.normalize(features))))
+    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None, adjust: Any = None) -> Any:
+        features = self.features(latents, sentence_embeddings, training=training, adjust=adjust)[-1]
+        features = (adjust or _as_it_is)(self.full_size(self.upsample(self.activate(self.normalize(features)))))
         images = self.to_image(self.activate(self.normalize(features)))
         return ops.tanh(ops.cast(images, "float32"))
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from keras_t2i.networks.base import Generator, check_image_size
 from keras_t2i.networks.blocks import Block, convolution, leaky
+from keras_t2i.networks.nested import NestedGenerator
 
 __all__ = ["UpscaledGenerator", "Upscaler"]
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
-class UpscaledGenerator(Generator):
+class UpscaledGenerator(NestedGenerator):
     """Draws with a trained generator, and enlarges what it drew.
 
     What costs most, forms and what captions say, is learned at the size of the first stage; the second one, a few
@@ -42,46 +42,23 @@ class UpscaledGenerator(Generator):
         ValueError: if `image_size` is not 2 or 4 times that of `source`, or not one that networks draw.
     """
 
-    nested = ("source",)
-
     def __init__(
         self, source: Generator, image_size: int = 128, width: int = 32, depth: int = 4, **kwargs: Any
     ) -> None:
-        super().__init__(check_image_size(image_size), source.latent_dim, **kwargs)
+        super().__init__(source, check_image_size(image_size), **kwargs)
         factor = image_size // source.image_size
         if factor not in (2, 4):
             raise ValueError(
                 f"Images of {source.image_size} pixels are enlarged 2 or 4 times, not to {image_size} pixels."
             )
-        self.source = source
-        self.reads, self.width, self.depth = source.reads, width, depth
+        self.width, self.depth = width, depth
         self.upscaler = Upscaler(factor, width, depth, name="upscaler")
-
-    def build_for(self, embedding_dim: int) -> None:
-        if not self.built:
-            self.source.build_for(embedding_dim)
-            super().build_for(embedding_dim)
-            self.center_like(self.source)
-
-    def adapt(self, sentence_embeddings: np.ndarray) -> None:
-        self.source.adapt(sentence_embeddings)
-        self.center_like(self.source)
 
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         return self.upscaler(self.source(latents, sentence_embeddings, training=training))
 
-    def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
-        return self.source.features(latents, sentence_embeddings, training=training)
-
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["latent_dim"], config["vocabulary_size"]  # The source's.
-        source = keras.saving.serialize_keras_object(self.source)
-        return {**config, "source": source, "width": self.width, "depth": self.depth}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> UpscaledGenerator:
-        return cls(**{**config, "source": keras.saving.deserialize_keras_object(config["source"])})
+        return {**super().get_config(), "width": self.width, "depth": self.depth}
 
 
 class Upscaler(Block):

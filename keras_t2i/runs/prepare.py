@@ -86,7 +86,7 @@ def prepare(config: RunConfig, run_dir: Path | None = None, changed_data: bool =
     encoder = cached(model.text_encoder)
     images = replace(images, batch_size=config.batch_size or _BATCH).encode(encoder)
     assert images.train_split.embeddings is not None  # `encode` has just set them.
-    if model.image_size == config.image_size:  # Else a strategy enlarges what is drawn, and reads captions as before.
+    if config.strategy is None or not strategies.is_frozen(config.strategy):  # Else captions are read as before.
         model.adapt(images.train_split.embeddings)
     if config.teacher is not None:
         images = _drawn_by_teacher(config, model, images, run_dir)

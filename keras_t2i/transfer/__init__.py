@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from keras_t2i.transfer.cross_domain import correspondence
     from keras_t2i.transfer.distillation import draw_pairs
     from keras_t2i.transfer.freezing import freeze, freeze_d, full, modulation
+    from keras_t2i.transfer.guiding import guide
     from keras_t2i.transfer.mixing import MixedImages, mix_source
     from keras_t2i.transfer.plan import Plan, Weight
     from keras_t2i.transfer.prompt_tuning import SoftPrompt, add_tokens, learn_token
@@ -33,6 +34,7 @@ __all__ = [
     "freeze",
     "freeze_d",
     "full",
+    "guide",
     "learn_token",
     "load_adapters",
     "lora",
@@ -50,6 +52,7 @@ __getattr__ = lazy(
         "distillation": ["draw_pairs"],
         "freezing": ["freeze", "freeze_d", "full", "modulation"],
         "adapters": ["load_adapters", "lora", "save_adapters"],
+        "guiding": ["guide"],
         "mixing": ["MixedImages", "mix_source"],
         "plan": ["Plan", "Weight"],
         "prompt_tuning": ["SoftPrompt", "add_tokens", "learn_token"],

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keras_t2i.core import specs
 from keras_t2i.core.tables import Table, load
+from keras_t2i.networks.image_inputs import IMAGE_INPUTS
 
 if TYPE_CHECKING:
     import numpy as np
 
     from keras_t2i.data import CaptionedImages
-    from keras_t2i.models import TextToImage
+    from keras_t2i.models import TextToImage, TextToImageGAN
     from keras_t2i.transfer.mixing import MixedImages
     from keras_t2i.transfer.plan import Plan
 
-__all__ = ["STRATEGIES", "Strategy", "apply", "enlarged", "image_size", "mixed", "needs_source", "parse"]
+__all__ = ["STRATEGIES", "Strategy", "apply", "enlarged", "image_size", "is_frozen", "mixed", "needs_source", "parse"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ class Strategy:
         mix: What it makes of the new images and the source's, with the options; or where to find it. It needs the
             source's data. `None` where it trains on the new ones alone.
         enlarges: The size that images have afterwards, from the one before and the options; `None` where it stays.
-            Captions then stay centered as they were, not on the new data.
         adversarial: Whether it is about what a discriminator does, or the generator against it.
+        frozen: Whether the generator stays as it is, within a larger one. Captions then stay centered as they were, not
+            on the new data.
         keeps: What is kept beside the preset in the end: a function of the model and the run's directory that returns
             the file it has written, or where to find it.
     """
@@ -55,6 +58,7 @@ class Strategy:
     enlarges: Callable[..., int] | None = None
     keeps: Callable[..., Any] | str | None = None
     adversarial: bool = False
+    frozen: bool = False
 
 
 def _ways(module: str) -> str:
@@ -71,6 +75,12 @@ def enlarged(size: int, image_size: int | None = None, **_: Any) -> int:
     if image_size not in (2 * size, 4 * size):
         raise ValueError(f"`upscale` makes images 2 or 4 times as large: of {size} pixels not {image_size}.")
     return image_size
+
+
+def _guide(image_input: str, gan: TextToImageGAN, **options: Any) -> Plan:
+    from keras_t2i.transfer.guiding import guide
+
+    return guide(gan, image_input, **options)
 
 
 STRATEGIES: Table[Strategy] = Table(
@@ -148,7 +158,20 @@ STRATEGIES: Table[Strategy] = Table(
             {"image_size": int, "width": int, "depth": int},
             enlarges=enlarged,
             adversarial=True,
+            frozen=True,
         ),
+        **{
+            name: Strategy(
+                partial(_guide, name),
+                name.capitalize(),
+                f"A branch beside the generator that reads an image (width=12). {given.description}",
+                "Zhang et al. 2023, arXiv:2302.05543",
+                {"width": int},
+                adversarial=True,
+                frozen=True,
+            )
+            for name, given in IMAGE_INPUTS.items()
+        },
     },
     aliases={"finetuned": "full", "mix_source": "mixing"},
 )
@@ -185,6 +208,11 @@ def image_size(spec: str, before: int) -> int:
         if (enlarges := STRATEGIES[name].enlarges) is not None:
             before = enlarges(before, **options)
     return before
+
+
+def is_frozen(spec: str) -> bool:
+    """Whether the generator that a strategy starts from stays as it is, captions centered as it was trained on them."""
+    return any(STRATEGIES[name].frozen for name, _ in parse(spec))
 
 
 def apply(spec: str, gan: TextToImage, source_embeddings: np.ndarray | None = None) -> Plan:

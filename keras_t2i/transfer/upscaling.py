@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from keras_t2i.models import family_of
 from keras_t2i.networks import FAMILIES
+from keras_t2i.networks.guided import GuidedGenerator
 from keras_t2i.networks.upscaled import UpscaledGenerator
 from keras_t2i.objectives.redrawing import Redrawing
 from keras_t2i.transfer.freezing import freeze
@@ -43,6 +44,8 @@ def upscale(gan: TextToImageGAN, image_size: int | None = None, width: int = 32,
         ValueError: if it cannot draw images of that size.
     """
     recipe = FAMILIES[family_of(gan)]
+    if isinstance(gan.generator, GuidedGenerator):
+        raise ValueError("`upscale` enlarges what a generator draws from captions alone, and images guide this one.")
     image_size = enlarged(gan.image_size, image_size)
     generator = UpscaledGenerator(gan.ema_generator.copy(name="source"), image_size, width, depth)
     vocabulary_size = gan.discriminator.vocabulary_size

@@ -9,6 +9,7 @@ from pretrained_models import CAPTIONS, check_only_the_plan_moves, pretrained, r
 
 from keras_t2i import transfer
 from keras_t2i.models.recipes import family_of
+from keras_t2i.networks import IMAGE_INPUTS
 from keras_t2i.transfer import strategies
 from keras_t2i.transfer.strategies import STRATEGIES, apply, needs_source, parse
 
@@ -26,7 +27,8 @@ def test_options_are_written_after_colons() -> None:
 
 def test_every_option_is_one_of_the_function() -> None:
     for name, strategy in STRATEGIES.items():
-        function = transfer.mix_source if name == "mixing" else getattr(transfer, name)
+        guiding = transfer.guide if name in IMAGE_INPUTS else None
+        function = guiding or (transfer.mix_source if name == "mixing" else getattr(transfer, name))
         assert set(strategy.options) <= set(inspect.signature(function).parameters), name
 
 

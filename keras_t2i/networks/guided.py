@@ -1,0 +1,157 @@
+"""A generator that completes images: a trained one, and a branch that reads what is known of an image."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import keras
+from keras import layers, ops
+
+from keras_t2i.networks.base import Generator
+from keras_t2i.networks.blocks import Block, convolution, leaky, unit_rms
+from keras_t2i.networks.compact import CompactGenerator
+from keras_t2i.networks.image_inputs import IMAGE_INPUTS, with_known
+from keras_t2i.networks.nested import NestedGenerator
+
+__all__ = ["IMAGE_INPUT", "GuidedGenerator"]
+
+IMAGE_INPUT = "image_input"
+"""Name of what it is given of an image, beside what it reads of the caption, in a condition."""
+
+_WIDEST = 5
+"""At most so many times the channels of full size, at any scale."""
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class GuidedGenerator(NestedGenerator):
+    """Draws with a trained generator, guided by what is known of an image: a picture with a hole, its edges, ...
+
+    A branch reads that at full size and at each half of it, and, together with the maps of the trained generator,
+    adds to these at every scale, through layers that are zero at first: so what is drawn is then exactly what the
+    source draws. Without an image, it always is. `keras_t2i.transfer.guide` makes one and trains it.
+
+    Reference:
+        Adding Conditional Control to Text-to-Image Diffusion Models (Zhang et al., 2023), arXiv:2302.05543. Differs:
+        the source draws in one pass, its branch is no copy of it and adds at full size too, so that texture goes on.
+
+    Args:
+        source: The trained generator, a `CompactGenerator`.
+        image_input: A name in `keras_t2i.networks.IMAGE_INPUTS`.
+        width: Channels of the branch at full size; twice as many at each half, five times at most.
+
+    Call arguments:
+        latents: As of `source`.
+        sentence_embeddings: Likewise; or a dictionary with what `source` reads, and `"image_input"`, float32, shape
+            `(B, image_size, image_size, channels)`.
+
+    Returns:
+        Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`; `completed` puts the known part of a picture
+        with a hole in its place.
+
+    Raises:
+        ValueError: if `source` is another generator, or there is no such image input.
+    """
+
+    def __init__(self, source: Generator, image_input: str = "complete", width: int = 12, **kwargs: Any) -> None:
+        if not isinstance(source, CompactGenerator):
+            raise ValueError(
+                f"Images can guide a CompactGenerator (the families compact and projected), not a "
+                f"{type(source).__name__}: begin with a model that has one."
+            )
+        super().__init__(source, source.image_size, **kwargs)
+        self.image_input, self.width = IMAGE_INPUTS.canonical(image_input), width
+        self.kind = IMAGE_INPUTS[image_input]
+        sizes = len(source.widths)
+        widths = [min(_WIDEST, 1 << scale) * width for scale in range(sizes, -1, -1)]
+        channels = [*source.widths, max(1, source.widths[-1] // 2)]
+        self.reader = Reader(widths, name="reader")
+        self.additions = [
+            Addition(width, count, name=f"addition_{number}")
+            for number, (width, count) in enumerate(zip(widths, channels, strict=True))
+        ]
+
+    @property
+    def manner(self) -> tuple[Any, ...]:
+        return (*super().manner, self.image_input)
+
+    def _condition_shape(self, embedding_dim: int) -> Any:
+        size = self.image_size
+        of_text = self.source._condition_shape(embedding_dim)
+        of_text = of_text if isinstance(of_text, dict) else {self.reads[0]: of_text}
+        return {**of_text, IMAGE_INPUT: (None, size, size, self.kind.channels)}
+
+    def select(self, condition: dict[str, Any]) -> Any:
+        if IMAGE_INPUT not in condition:
+            return super().select(condition)
+        return {name: condition[name] for name in (*self.reads, IMAGE_INPUT)}
+
+    def given(self, images: Any, seed: Any) -> dict[str, Any]:
+        return {IMAGE_INPUT: ops.stop_gradient(self.kind.make(images, seed))}
+
+    def completed(self, drawing: Any, condition: dict[str, Any]) -> Any:
+        return with_known(drawing, condition[IMAGE_INPUT]) if self.kind.has_hole else drawing
+
+    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
+        if not isinstance(sentence_embeddings, dict) or IMAGE_INPUT not in sentence_embeddings:
+            return self.source(latents, sentence_embeddings, training=training)
+        pieces = zip(self.additions, self.reader(sentence_embeddings[IMAGE_INPUT]), strict=True)
+        carried: list[Any] = []
+
+        def adjust(maps: Any) -> Any:
+            addition, read = next(pieces)
+            maps, for_next = addition(maps, read, *carried)
+            carried[:] = [for_next]
+            return maps
+
+        text = self.source.select(sentence_embeddings)
+        return self.source(latents, text, training=training, adjust=adjust)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "image_input": self.image_input, "width": self.width}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        return super().from_config({name: value for name, value in config.items() if name != "image_size"})
+
+
+class Reader(Block):
+    """What is seen in an image at full size and at each half of it, from the coarsest on.
+
+    Args:
+        widths: Channels at each scale, in that order.
+    """
+
+    def __init__(self, widths: list[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        *coarser, finest = widths
+        self.stem = convolution(finest)
+        self.halved = [convolution(width, 4, strides=2) for width in reversed(coarser)]
+
+    def call(self, image: Any) -> list[Any]:
+        seen = [leaky(self.stem(image))]
+        for conv in self.halved:
+            seen.append(leaky(conv(seen[-1])))
+        return seen[::-1]
+
+
+class Addition(Block):
+    """Adds to a generator's maps what the branch makes of them, of the image, and of its own work at the scale before.
+
+    Args:
+        width: Channels of the branch.
+        channels: Those of the generator's maps.
+
+    Returns:
+        The maps, and what is handed to the next scale.
+    """
+
+    def __init__(self, width: int, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.join = convolution(width)
+        self.to_maps = layers.Conv2D(channels, 1, kernel_initializer="zeros")
+        self.upsample = layers.UpSampling2D(2, interpolation="nearest")
+
+    def call(self, maps: Any, seen: Any, carried: Any = None) -> tuple[Any, Any]:
+        joined = [unit_rms(maps), seen, *([] if carried is None else [self.upsample(carried)])]
+        joined = leaky(self.join(ops.concatenate([ops.cast(each, self.compute_dtype) for each in joined], axis=-1)))
+        return maps + self.to_maps(joined), joined

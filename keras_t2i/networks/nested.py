@@ -1,0 +1,54 @@
+"""What generators around another generator have in common: those that enlarge what it draws, or guide it."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import keras
+import numpy as np
+
+from keras_t2i.networks.base import Generator
+
+__all__ = ["NestedGenerator"]
+
+
+class NestedGenerator(Generator):
+    """Base class of generators that draw with a trained one, from the same noise and captions.
+
+    Args:
+        source: The trained generator.
+        image_size: Height and width of the images in pixels.
+    """
+
+    nested = ("source",)
+
+    def __init__(self, source: Generator, image_size: int, **kwargs: Any) -> None:
+        super().__init__(image_size, source.latent_dim, **kwargs)
+        self.source = source
+        self.reads = source.reads
+
+    @property
+    def manner(self) -> tuple[Any, ...]:
+        return self.source.manner
+
+    def build_for(self, embedding_dim: int) -> None:
+        if not self.built:
+            self.source.build_for(embedding_dim)
+            super().build_for(embedding_dim)
+            self.center_like(self.source)
+
+    def adapt(self, sentence_embeddings: np.ndarray) -> None:
+        self.source.adapt(sentence_embeddings)
+        self.center_like(self.source)
+
+    def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
+        return self.source.features(latents, sentence_embeddings, training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["latent_dim"], config["vocabulary_size"]  # The source's.
+        return {**config, "source": keras.saving.serialize_keras_object(self.source)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        return cls(**{**config, "source": keras.saving.deserialize_keras_object(config["source"])})

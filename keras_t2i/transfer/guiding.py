@@ -1,0 +1,42 @@
+"""A branch for a trained generator that reads an image: completion, and drawing from edges, grey or small pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from keras_t2i.networks.guided import GuidedGenerator
+from keras_t2i.objectives.consistency import Consistency
+from keras_t2i.transfer.freezing import freeze
+
+if TYPE_CHECKING:
+    from keras_t2i.models import TextToImageGAN
+    from keras_t2i.transfer.plan import Plan
+
+__all__ = ["guide"]
+
+
+def guide(gan: TextToImageGAN, image_input: str = "complete", width: int = 12) -> Plan:
+    """Puts a branch beside the generator, which is frozen, and goes on training the discriminator.
+
+    In every step the branch's input is made of the images of the batch: a part of each is hidden, for instance. The
+    discriminator judges whole images with their captions; what the input determines is compared in pixels beside it.
+    Train on images such as the model was trained on, or others: what it draws without an image stays as it is.
+
+    Reference:
+        Adding Conditional Control to Text-to-Image Diffusion Models (Zhang et al., 2023), arXiv:2302.05543. Differs:
+        see `keras_t2i.networks.GuidedGenerator`; and it is adversarial, as Context Encoders (Pathak et al., 2016),
+        arXiv:1604.07379, are.
+
+    Args:
+        gan: A model with trained weights, before `compile`. Its generator and its average are replaced.
+        image_input: A name in `keras_t2i.networks.IMAGE_INPUTS`.
+        width: Channels of the branch at full size.
+
+    Raises:
+        ValueError: if its generator is none that images can guide, or there is no such image input.
+    """
+    generator = GuidedGenerator(gan.ema_generator.copy(name="source"), image_input, width)
+    gan.use_networks(generator, gan.discriminator)
+    plan = freeze(gan, generator=["source"])
+    return replace(plan, name=generator.image_input, terms=(Consistency(generator.image_input),))

@@ -1,0 +1,113 @@
+"""A generator that images guide: what it starts from, what it is given, and that what is known stays."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from checks import EMBEDDING_DIM, built_networks, make_batch, make_latents, move_weights, one_line, tensors
+
+from keras_t2i.networks import IMAGE_INPUTS, GuidedGenerator
+from keras_t2i.networks.image_inputs import hide, random_masks, with_known
+
+TEXT = np.random.default_rng(3).normal(size=(4, EMBEDDING_DIM)).astype(np.float32)
+IMAGES = tensors(make_batch(4, seed=2))["images"]
+
+
+def guided(image_input: str = "complete") -> GuidedGenerator:
+    keras.utils.set_random_seed(1)
+    source, _ = built_networks("compact")
+    move_weights(source)
+    network = GuidedGenerator(source, image_input, width=4)
+    network.build_for(EMBEDDING_DIM)
+    return network
+
+
+def drawn(network: GuidedGenerator, images: object = IMAGES, seed: int = 0) -> np.ndarray:
+    condition = {"sentence_embeddings": TEXT, **network.given(images, seed)}
+    return network(make_latents(4), network.select(condition), training=False).numpy()
+
+
+@pytest.mark.parametrize("image_input", ["complete", "edges"])
+def test_an_untrained_branch_draws_what_the_source_draws_to_the_bit(image_input: str) -> None:
+    network = guided(image_input)
+    expected = network.source(make_latents(4), TEXT, training=False)
+    np.testing.assert_array_equal(drawn(network), expected)
+    move_weights(network.reader)
+    for addition in network.additions:
+        move_weights(addition)
+    assert np.abs(drawn(network) - expected).mean() > 0.01
+    np.testing.assert_array_equal(network(make_latents(4), TEXT, training=False), expected)
+    copied = network.copy()
+    assert copied.image_input == image_input
+    np.testing.assert_array_equal(drawn(copied), drawn(network))
+
+
+def test_the_branch_reaches_every_scale_of_the_source() -> None:
+    network = guided()
+    for addition in network.additions:
+        before = drawn(network)
+        addition.to_maps.bias.assign(addition.to_maps.bias + 0.5)
+        assert np.abs(drawn(network) - before).max() > 0
+    assert len(network.additions) == len(network.source.widths) + 1
+
+
+def test_inputs_are_made_of_images_as_the_table_says() -> None:
+    for name, kind in IMAGE_INPUTS.items():
+        given = np.asarray(kind.make(IMAGES, 5))
+        assert given.shape == (4, 32, 32, kind.channels), name
+        assert np.abs(given).max() <= 1 + 1e-5
+        np.testing.assert_array_equal(given, kind.make(IMAGES, 5))
+        np.testing.assert_allclose(kind.known(IMAGES, given) - kind.known(IMAGES, given), 0)
+    assert np.abs(IMAGE_INPUTS["edges"].make(0.5 + 0 * IMAGES, 0)).max() < 0.01
+    stripe = np.full((1, 32, 32, 3), -1, np.float32)
+    stripe[:, :, 16:] = 1
+    edges = np.asarray(IMAGE_INPUTS["edges"].make(stripe, 0))[0, ..., 0]
+    assert edges[:, 15:17].min() > 0.9
+    assert np.delete(edges, [15, 16], axis=1).max() < 0.01
+    np.testing.assert_allclose(IMAGE_INPUTS["colorize"].make(stripe, 0)[..., 0], stripe[..., 0], atol=1e-6)
+    noise = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
+    small = np.asarray(IMAGE_INPUTS["enlarge"].make(noise, 0))
+    assert np.abs(np.diff(small, axis=1)).mean() < 0.5 * np.abs(np.diff(noise, axis=1)).mean()
+    np.testing.assert_allclose(small.mean(axis=(1, 2)), noise.mean(axis=(1, 2)), atol=0.05)
+
+
+def test_masks_hide_boxes_strokes_sides_and_what_is_around_a_box() -> None:
+    masks = np.asarray(random_masks(np.zeros((400, 32, 32, 3), np.float32), 7))[..., 0]
+    assert set(np.unique(masks)) == {0, 1}
+    shares = masks.mean(axis=(1, 2))
+    assert shares.min() > 0
+    assert shares.max() < 1
+    corners = masks[:, [0, 0, -1, -1], [0, -1, 0, -1]].sum(axis=1)
+    around = (corners == 4) & (masks[:, 4:-4, 4:-4].mean(axis=(1, 2)) < 0.95)
+    rows, columns = (masks == masks[:, :1]).all(axis=(1, 2)), (masks == masks[:, :, :1]).all(axis=(1, 2))
+    sides = (rows | columns) & (corners == 2)
+    assert 0.05 < around.mean() < 0.4
+    assert 0.15 < sides.mean() < 0.4
+    assert 0.3 < (corners == 0).mean() < 0.7
+    assert len(np.unique(shares)) > 100
+    np.testing.assert_array_equal(masks, np.asarray(random_masks(np.zeros((400, 32, 32, 3)), 7))[..., 0])
+
+
+def test_what_is_known_stays_to_the_bit_and_the_seam_is_blended() -> None:
+    masks = np.zeros((4, 32, 32, 1), np.float32)
+    masks[:, 6:26, 6:26] = 1
+    drawing = np.random.default_rng(1).uniform(-1, 1, IMAGES.shape).astype(np.float32)
+    completed = with_known(drawing, hide(IMAGES, masks)).numpy()
+    known = np.broadcast_to(masks == 0, IMAGES.shape)
+    np.testing.assert_array_equal(completed[known], IMAGES.numpy()[known])
+    np.testing.assert_array_equal(completed[:, 12:20, 12:20], drawing[:, 12:20, 12:20])
+    # A drawing that is darker throughout comes up to the picture at the seam, and only there.
+    flat = with_known(np.full_like(drawing, -0.5), hide(np.full_like(drawing, 0.5), masks)).numpy()
+    assert np.abs(np.diff(flat[:, 5:7, 10:20], axis=1)).max() < 0.6
+    np.testing.assert_allclose(flat[:, 12:20, 12:20], -0.5, atol=1e-6)
+    everything = with_known(drawing, hide(IMAGES, np.ones_like(masks))).numpy()
+    np.testing.assert_allclose(everything, drawing, atol=1e-6)
+
+
+def test_what_cannot_be_guided_is_said_in_one_line() -> None:
+    with pytest.raises(ValueError, match="not a DCGANGenerator") as error:
+        GuidedGenerator(built_networks("dcgan")[0])
+    assert "compact and projected" in one_line(error)
+    with pytest.raises(ValueError, match="Unknown image input 'sketch'"):
+        GuidedGenerator(built_networks("compact")[0], "sketch")
