@@ -22,17 +22,18 @@ class FlowMatching:
     Args:
         mean: Of the normal number. Above 0, more of the training is spent on noise.
         deviation: Its standard deviation.
+        shift: How far the times are moved towards noise: from `t` to `shift * t / (1 + (shift - 1) * t)`.
     """
 
-    def __init__(self, mean: float = 0.0, deviation: float = 1.0) -> None:
-        self.mean, self.deviation = mean, deviation
+    def __init__(self, mean: float = 0.0, deviation: float = 1.0, shift: float = 1.0) -> None:
+        self.mean, self.deviation, self.shift = mean, deviation, shift
 
     def __call__(self, network: Any, images: Any, text: Any, seed: Any, training: bool) -> Any:
         """The error on a batch, a scalar.
 
         Args:
             network: What has a method `velocity`, as `keras_t2i.networks.FlowGenerator`.
-            images: In [-1, 1], shape `(B, H, W, 3)`.
+            images: In [-1, 1], or latents of such, shape `(B, H, W, C)`.
             text: What the network reads of their captions.
             seed: A `keras.random.SeedGenerator`, or an integer for the same noise each time.
             training: As in Keras.
@@ -41,11 +42,12 @@ class FlowMatching:
         noise = keras.random.normal(ops.shape(images), seed=seed)
         normal = keras.random.normal((ops.shape(images)[0],), seed=seed)
         times = ops.sigmoid(self.mean + self.deviation * normal)
+        times = self.shift * times / (1.0 + (self.shift - 1.0) * times)
         velocity = network.velocity(between(images, noise, times), times, text, training=training)
         return ops.mean(ops.square(velocity - (noise - images)))
 
     def get_config(self) -> dict[str, Any]:
-        return {"mean": self.mean, "deviation": self.deviation}
+        return {"mean": self.mean, "deviation": self.deviation, "shift": self.shift}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FlowMatching:

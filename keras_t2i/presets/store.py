@@ -91,7 +91,8 @@ def network_class(config: Any, base: type[keras.Model]) -> type[Any]:
         ValueError: if it is another.
     """
     list(FAMILIES.values())  # Imports every network there is a name for, and so registers it.
-    importlib.import_module("keras_t2i.networks.upscaled")
+    for module in ("upscaled", "stable_diffusion"):
+        importlib.import_module(f"keras_t2i.networks.{module}")
     name = str(config["registered_name"])
     found = keras.saving.get_registered_object(name)
     if not (isinstance(found, type) and issubclass(found, base) and found.__name__ == config["class_name"]):
