@@ -191,11 +191,13 @@ OPENERS = {
     "h5py.File": {"core.gate", "presets.half"},
     "zipfile.ZipFile": {"core.gate"},
     "safe_open": {"core.gate", "transfer.tensor_file"},
-    "load_weights": {"models.files"},
+    "load_weights": {"models.files", "text.stable_diffusion"},
     "deserialize_keras_object": {"text.tokens", "networks.nested", "models.manners"},
     "keras_nlp.models.TextEmbedder.from_preset": {"text.encoder"},
     "keras_nlp.models.Backbone.from_preset": {"text.encoder"},
     "keras_nlp.models.TextClassifierPreprocessor.from_preset": {"text.encoder"},
+    "keras_hub.models.StableDiffusion3TextToImagePreprocessor.from_preset": {"models.stable_diffusion"},
+    "keras_hub.models.StableDiffusion3Backbone.from_preset": {"models.stable_diffusion"},
     "keras_nlp.models.CLIPBackbone.from_preset": {"metrics.clip"},
     "keras_nlp.models.CLIPPreprocessor.from_preset": {"metrics.clip"},
     "tf.saved_model.load": {"serve.model", "metrics.resources"},
@@ -237,7 +239,7 @@ def test_every_opener_is_one_that_is_used() -> None:
 
 def test_what_keras_nlp_opens_was_looked_through() -> None:
     """Its `from_preset`, and what builds a preprocessor, stand in a block that the gate opens."""
-    for module in ("text.encoder", "text.tokens", "metrics.clip"):
+    for module in ("text.encoder", "text.tokens", "text.stable_diffusion", "metrics.clip", "models.stable_diffusion"):
         tree = ast.parse(MODULES[f"keras_t2i.{module}"].read_text(encoding="utf-8"))
         blocks = [each for each in ast.walk(tree) if isinstance(each, ast.With)]
         gated = [each for each in blocks if any(ast.unparse(item).startswith("opened(") for item in each.items)]
@@ -246,7 +248,10 @@ def test_what_keras_nlp_opens_was_looked_through() -> None:
             each
             for each in ast.walk(tree)
             if isinstance(each, ast.Call)
-            and (ast.unparse(each.func).startswith("keras_nlp.models.") or "deserialize" in ast.unparse(each.func))
+            and (
+                ast.unparse(each.func).startswith(("keras_nlp.models.", "keras_hub.models."))
+                or "deserialize" in ast.unparse(each.func)
+            )
         ]
         assert loads
         assert all(id(each) in within for each in loads), module

@@ -82,6 +82,11 @@ Strategies, with what can be set of each; several are joined by +, as in freeze_
 `keras-t2i finetune shapes_64 faces:300 --strategy freeze_d --minutes 2 -o runs/faces`
 
 `keras-t2i finetune runs/flowers my_images --strategy lora:rank=8 -o runs/mine`
+
+MODEL may be Stable Diffusion 3, by its name in KerasHub or a directory of KerasHub, with what is to be otherwise behind
+it: image size, type of weights, and **remat**, which computes blocks again instead of keeping them.
+
+`keras-t2i finetune stable_diffusion_3.5_medium:512:bfloat16 my_images --strategy lora -o runs/sd --dry-run`
 """
 
 
@@ -97,9 +102,21 @@ def finetune(
     ],
     data: Data,
     output: RunOutput,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count the memory that a step of Stable Diffusion takes.")
+    ] = False,
     **options: Any,
 ) -> None:
     strategy = options.pop("strategy") or "full"
+    if dry_run:
+
+        def counted() -> dict[str, Any]:
+            from keras_t2i.runs.dry_run import dry_run
+
+            return dry_run(start_from, strategy, options["batch_size"])
+
+        print_result(counted)
+        return
     of_training = _of_training(options)
     print_result(runs.finetune, start_from, data, output, strategy, **of_training, **options)
 

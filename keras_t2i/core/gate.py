@@ -13,7 +13,7 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -134,10 +134,15 @@ def _check_depth(value: Any) -> None:
         level = [item for each in level for item in (each.values() if isinstance(each, dict) else each)]
 
 
-def check_classes(config: Any, allowed: tuple[str, ...]) -> None:
-    """Refuses serialised objects other than dtype policies and classes registered under `allowed`.
+def check_classes(config: Any, allowed: tuple[str, ...], known: Collection[tuple[str, str]] = ()) -> None:
+    """Refuses serialised objects other than dtype policies, classes registered under `allowed` and those in `known`.
 
     Keras would import what a configuration names, and tells functions, lambdas and tensors by `class_name` alone.
+
+    Args:
+        config: Any part of a configuration.
+        allowed: What registered names begin with.
+        known: Further classes, by module and name.
 
     Raises:
         ValueError: if there is one.
@@ -151,10 +156,13 @@ def check_classes(config: Any, allowed: tuple[str, ...]) -> None:
             name = str(config.get("registered_name"))
             found = keras.saving.get_registered_object(name) if name.startswith(allowed) else None
             registered = isinstance(found, type) and found.__name__ == config["class_name"]
-            if not registered and (config.get("module"), config["class_name"]) != ("keras", "DTypePolicy"):
+            if not registered and (config.get("module"), config["class_name"]) not in {
+                *known,
+                ("keras", "DTypePolicy"),
+            }:
                 raise ValueError(f"the class {config['class_name']!r} in it is not one that a preset may hold.")
     for value in values:
-        check_classes(value, allowed)
+        check_classes(value, allowed, known)
 
 
 def check_lengths(config: Any, stored: Stored) -> None:

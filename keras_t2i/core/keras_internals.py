@@ -1,17 +1,32 @@
-"""What is used of Keras and TensorFlow beyond what they document: for these `pyproject.toml` bounds their versions."""
+"""What is used of Keras, KerasHub and TensorFlow beyond what they document: `pyproject.toml` bounds their versions."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+from collections.abc import Iterator
 from typing import Any
 
+_KERAS_HUB = {
+    "MMDiT": "keras_hub.src.models.stable_diffusion_3.mmdit",
+    "T5Encoder": "keras_hub.src.models.stable_diffusion_3.t5_encoder",
+    "VAEBackbone": "keras_hub.src.models.vae.vae_backbone",
+}
+
+KERAS_HUB_CLASSES = frozenset((module, name) for name, module in _KERAS_HUB.items())
+"""Classes that KerasHub writes into presets, by module and name, and has not registered."""
+
 __all__ = [
+    "KERAS_HUB_CLASSES",
     "function_graph",
     "is_created_frozen",
     "jax_state",
+    "keras_hub_class",
     "known_values",
     "maker_of",
     "own_layers",
     "safe_mode",
+    "unallocated",
     "untrack",
 ]
 
@@ -68,3 +83,25 @@ def safe_mode() -> Any:
     from keras.src.saving.serialization_lib import SafeModeScope
 
     return SafeModeScope(None)
+
+
+def keras_hub_class(name: str) -> Any:
+    """One of the classes that KerasHub builds Stable Diffusion of, and shows nobody.
+
+    Raises:
+        ImportError: if KerasHub is not installed.
+    """
+    return getattr(importlib.import_module(_KERAS_HUB[name]), name)
+
+
+@contextlib.contextmanager
+def unallocated() -> Iterator[None]:
+    """A context in which networks are built whose weights have shapes, and take no memory: they can only be counted."""
+    import keras
+    from keras.src.backend.common import global_state
+
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", [])  # Or Keras would make up for it later.

@@ -17,6 +17,9 @@ from keras_t2i.data.rows import SkippedRow
 
 __all__ = ["CaptionedImages", "Split"]
 
+_IN_GRAPH = 1 << 28
+"""Bytes of embeddings that are kept in the graph of the pipeline."""
+
 
 class SupportsEncode(Protocol):
     """What `CaptionedImages.encode` needs of a text encoder (or of a caching wrapper around one)."""
@@ -39,6 +42,8 @@ class Split:
         digests: What tells the content of each image from that of others, or `None` where they have no files.
         latents: The noise that each image was drawn from, float32, shape `(num_images, Z)`, or `None` where they are
             real: a generator that is to learn them is given it.
+        codes: What an autoencoder has made of some variants of each image, shape `(num_images, variants, h, w, C)`, or
+            `None`: batches then hold it, float32, and no images.
     """
 
     captions: tuple[str, ...]
@@ -48,6 +53,7 @@ class Split:
     embeddings: np.ndarray | None = None
     digests: tuple[str, ...] | None = None
     latents: np.ndarray | None = None
+    codes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not self.caption_ids:
@@ -61,7 +67,8 @@ class Split:
             return NotImplemented
         plain = ("captions", "caption_ids", "load_images", "digests")
         return all(getattr(self, name) == getattr(other, name) for name in plain) and all(
-            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("labels", "embeddings", "latents")
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("labels", "embeddings", "latents", "codes")
         )
 
     def __hash__(self) -> int:
@@ -94,7 +101,7 @@ class CaptionedImages:
 
     Batches are dictionaries: `{"images": (B, H, W, 3) float32 in [-1, 1], "captions": (B,) string}`, or, after
     `encode`, `{"images": ..., "sentence_embeddings": (B, D) float32}`. Those of images that a model has drawn hold the
-    `"latents"` that it drew them from, `(B, Z) float32`, too.
+    `"latents"` that it drew them from, `(B, Z) float32`, too; after `coded`, `"codes"` are in the place of `"images"`.
 
     Args:
         train_split: Images to train on.
@@ -163,14 +170,17 @@ class CaptionedImages:
         if split is None:
             return None
         first = split.caption_of_each()
-        fixed = {_text_key(split): tf.gather(_texts(split), first), "captions": tf.gather(_captions(split), first)}
+        fixed = {"captions": tf.gather(_captions(split), first)}
         if split.labels is not None:
             fixed["labels"] = tf.constant(split.labels)
 
         def load(indices: tf.Tensor) -> dict[str, tf.Tensor]:
+            known = {name: tf.gather(values, indices) for name, values in fixed.items()}
+            known[_text_key(split)] = _texts(split, tf.gather(first, indices))
+            if split.codes is not None:
+                return {"codes": _codes(split, indices, tf.zeros_like(indices)), **known}
             seeds = tf.stack([tf.fill(tf.shape(indices), tf.constant(self.seed, tf.int64)), indices], axis=1)
-            images = self._shaped(split.load_images(indices, seeds))
-            return {"images": images, **{name: tf.gather(values, indices) for name, values in fixed.items()}}
+            return {"images": self._shaped(split.load_images(indices, seeds)), **known}
 
         batches = tf.data.Dataset.range(split.num_images).batch(self.batch_size)
         return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
@@ -230,16 +240,21 @@ class CaptionedImages:
             seeds,
             fn_output_signature=tf.TensorSpec((2,), tf.float32),
         )
-        images = self._shaped(split.load_images(indices, seeds))
-        if self.horizontal_flip:
-            images = tf.where(draws[:, 1, None, None, None] < 0.5, images[:, :, ::-1], images)
         counts = np.fromiter(map(len, split.caption_ids), np.int64)
         count = tf.gather(counts, indices)
         offset = tf.minimum(tf.cast(draws[:, 0] * tf.cast(count, tf.float32), tf.int64), count - 1)
         all_ids = np.fromiter(itertools.chain.from_iterable(split.caption_ids), np.int64)
         chosen = tf.gather(all_ids, tf.gather(np.cumsum(counts) - counts, indices) + offset)
-        noise = {} if split.latents is None else {"latents": tf.gather(tf.constant(split.latents), indices)}
-        return {"images": images, _text_key(split): tf.gather(_texts(split), chosen), **noise}
+        found = {_text_key(split): _texts(split, chosen)}
+        if split.latents is not None:
+            found["latents"] = tf.gather(tf.constant(split.latents), indices)
+        if split.codes is not None:
+            variants = tf.cast(draws[:, 1] * split.codes.shape[1], tf.int64)
+            return {"codes": _codes(split, indices, variants), **found}
+        images = self._shaped(split.load_images(indices, seeds))
+        if self.horizontal_flip:
+            images = tf.where(draws[:, 1, None, None, None] < 0.5, images[:, :, ::-1], images)
+        return {"images": images, **found}
 
     def _shaped(self, images: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(images, (None, self.image_size, self.image_size, 3))
@@ -249,8 +264,26 @@ def _text_key(split: Split) -> str:
     return "captions" if split.embeddings is None else "sentence_embeddings"
 
 
-def _texts(split: Split) -> tf.Tensor:
-    return _captions(split) if split.embeddings is None else tf.constant(split.embeddings)
+def _texts(split: Split, numbers: tf.Tensor) -> tf.Tensor:
+    """The captions of these numbers, or their embeddings."""
+    if split.embeddings is None:
+        return tf.gather(_captions(split), numbers)
+    if split.embeddings.nbytes <= _IN_GRAPH:
+        return tf.gather(tf.constant(split.embeddings), numbers)
+    return _rows(split.embeddings, numbers)
+
+
+def _codes(split: Split, numbers: tf.Tensor, variants: tf.Tensor) -> tf.Tensor:
+    """One variant of each of these images, as an autoencoder has it."""
+    codes = split.codes
+    assert codes is not None  # Or nobody asks.
+    return _rows(codes.reshape(-1, *codes.shape[2:]), numbers * codes.shape[1] + variants)
+
+
+def _rows(array: np.ndarray, numbers: tf.Tensor) -> tf.Tensor:
+    """Rows of an array that stays where it is: a graph can hold 2 GiB at most."""
+    found = tf.numpy_function(lambda those: array[those].astype(np.float32), [numbers], tf.float32, stateful=False)
+    return tf.ensure_shape(found, (None, *array.shape[1:]))
 
 
 def _captions(split: Split) -> tf.Tensor:

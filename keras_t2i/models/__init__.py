@@ -5,5 +5,15 @@ from keras_t2i.models.diffusion import DiffusionTextToImage
 from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.models.part import Part
 from keras_t2i.models.recipes import build_gan, compile_gan, family_of
+from keras_t2i.models.stable_diffusion import stable_diffusion_3
 
-__all__ = ["DiffusionTextToImage", "Part", "TextToImage", "TextToImageGAN", "build_gan", "compile_gan", "family_of"]
+__all__ = [
+    "DiffusionTextToImage",
+    "Part",
+    "TextToImage",
+    "TextToImageGAN",
+    "build_gan",
+    "compile_gan",
+    "family_of",
+    "stable_diffusion_3",
+]

@@ -200,7 +200,7 @@ class TextToImage(Engine, Archived):
     def _train(self, data: dict[str, Any]) -> dict[str, Any]:
         data, _, _ = keras.utils.unpack_x_y_sample_weight(data)  # `train_on_batch` has put it into a tuple.
         batch = images_and_condition(data, self.text_encoder, self.reads)
-        self._images_a_step = batch["images"].shape[0]
+        self._images_a_step = (batch["images"] if "images" in batch else batch["codes"]).shape[0]
         trained = {name: part for name, part in self.parts().items() if part.is_trained}
         variables = {name: part.network.trainable_variables for name, part in trained.items()}
         with self.guard.watching([part.network for part in trained.values()]):

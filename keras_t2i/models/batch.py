@@ -22,30 +22,31 @@ def images_and_condition(batch: dict[str, Any], text_encoder: Any, reads: Sequen
     """Returns the images of a batch and what networks read of its captions, encoding these where need be.
 
     Args:
-        batch: `"images"`, and `"captions"` or all that is read of them; the latter goes first where there are both.
-            With `"latents"`, the noise that each was drawn from.
+        batch: `"images"`, or `"codes"`, what an autoencoder has made of them; and `"captions"` or all that is read of
+            them; the latter goes first where there are both. With `"latents"`, the noise that each was drawn from.
         text_encoder: Turns captions into a dictionary of what can be read; `None` where batches hold that.
         reads: Names of what is read.
 
     Returns:
-        `"images"`, float32, and `"condition"`: a dictionary with the sentence embeddings, by which captions are told
-        apart, and all else that is read; and `"latents"` where the batch has them.
+        `"images"` or `"codes"`, float32, and `"condition"`: a dictionary with the sentence embeddings, by which
+        captions are told apart, and all else that is read; and `"latents"` where the batch has them.
 
     Raises:
         ValueError: if something is missing, or images are integers.
     """
     wanted = tuple(dict.fromkeys((_POOLED, *reads)))
-    if not isinstance(batch, dict) or "images" not in batch or not {"captions", _POOLED} & batch.keys():
+    whole = isinstance(batch, dict) and {"images", "codes"} & batch.keys() and {"captions", _POOLED} & batch.keys()
+    if not whole:
         keys = sorted(batch) if isinstance(batch, dict) else type(batch).__name__
         raise ValueError(
             f"A batch must be a dictionary with 'images' and either 'captions' or 'sentence_embeddings'; got {keys}."
         )
-    images = ops.convert_to_tensor(batch["images"])
-    if not keras.backend.is_float_dtype(images.dtype):
-        raise ValueError(_refused(keras.backend.standardize_dtype(images.dtype)))
-    found = {"images": ops.cast(images, "float32")}
-    if "latents" in batch:
-        found["latents"] = ops.cast(ops.convert_to_tensor(batch["latents"]), "float32")
+    found: dict[str, Any] = {
+        name: ops.convert_to_tensor(batch[name]) for name in ("images", "codes", "latents") if name in batch
+    }
+    if "images" in found and not keras.backend.is_float_dtype(found["images"].dtype):
+        raise ValueError(_refused(keras.backend.standardize_dtype(found["images"].dtype)))
+    found = {name: ops.cast(rows, "float32") for name, rows in found.items()}
     if all(name in batch for name in wanted):
         given = {name: ops.convert_to_tensor(batch[name]) for name in wanted}
         # Token numbers stay as they are.

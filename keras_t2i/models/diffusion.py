@@ -9,13 +9,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_t2i.core.backend import jitted
 from keras_t2i.core.latents import latents_for
 from keras_t2i.models.base import TextToImage
 from keras_t2i.models.manners import check_augmentation, compile_config, restored
 from keras_t2i.models.part import Part
-from keras_t2i.models.sampling import StepSampler, check_guidance, check_prompts, read_prompts
-from keras_t2i.networks.base import Network
-from keras_t2i.networks.flow import FlowGenerator
+from keras_t2i.models.sampling import StepSampler, check_guidance, check_prompts, in_chunks, read_prompts
+from keras_t2i.networks.base import Generator, Network
 from keras_t2i.objectives.augmentation import CaptionAugmentation
 from keras_t2i.objectives.flow_matching import FlowMatching
 
@@ -32,35 +32,40 @@ class DiffusionTextToImage(TextToImage):
     Args:
         text_encoder: A `keras_t2i.text.TextEncoder`, frozen; or `None` where batches hold embeddings and nothing but
             embeddings will ever be asked for.
-        generator: A `keras_t2i.networks.FlowGenerator`.
+        generator: A `keras_t2i.networks.FlowGenerator`, or a `StableDiffusion3Generator`: what has a `velocity`.
         embedding_dim: Length of the sentence embeddings; needed only without a text encoder.
 
     Raises:
-        ValueError: if the length of the embeddings is unknown.
+        ValueError: if the length of the embeddings is unknown, or the generator finds no velocity.
     """
 
     sampler_class = StepSampler
-    part_classes: ClassVar[dict[str, type[Network]]] = {"generator": FlowGenerator}
+    part_classes: ClassVar[dict[str, type[Network]]] = {"generator": Generator}
 
     def __init__(
-        self, text_encoder: Any, generator: FlowGenerator, embedding_dim: int | None = None, **kwargs: Any
+        self, text_encoder: Any, generator: Generator, embedding_dim: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(text_encoder, embedding_dim, **kwargs)
+        if not hasattr(generator, "velocity"):
+            raise ValueError(
+                f"`generator` must have a `velocity`, as FlowGenerator has; {type(generator).__name__} has none."
+            )
         self.generator = generator
         generator.build_for(self.embedding_dim)
-        self.ema_generator = generator.copy()
-        self.ema_generator.trainable = False
+        if generator.has_average:
+            self.ema_generator = generator.copy()
+            self.ema_generator.trainable = False
         self.built = True
 
     def parts(self) -> dict[str, Part]:
-        return {
-            "generator": Part(self.generator, optimizer=getattr(self, "generator_optimizer", None)),
-            "ema_generator": Part(self.ema_generator, average_of="generator"),
-        }
+        parts = {"generator": Part(self.generator, optimizer=getattr(self, "generator_optimizer", None))}
+        if self.generator.has_average:
+            parts["ema_generator"] = Part(self.ema_generator, average_of="generator")
+        return parts
 
     @property
-    def drawer(self) -> FlowGenerator:
-        return self.ema_generator
+    def drawer(self) -> Any:
+        return self.ema_generator if self.generator.has_average else self.generator
 
     def compile(  # type: ignore[override]
         self,
@@ -85,9 +90,14 @@ class DiffusionTextToImage(TextToImage):
             **kwargs: Passed to `keras.Model.compile`, for instance `steps_per_execution` and `run_eagerly`.
 
         Raises:
-            ValueError: for augmentation of captions that the network reads itself.
+            ValueError: for augmentation of captions that the network reads itself, or weights of two bytes a number.
         """
         check_augmentation(caption_augmentation, self.generator)
+        if narrow := [w for w in self.generator.trainable_weights if w.dtype in ("bfloat16", "float16")]:
+            raise ValueError(
+                f"Weights in {narrow[0].dtype} cannot be trained, for small steps are lost in it: load the model with "
+                f"dtype='mixed_{narrow[0].dtype}', or train adapters beside them (lora)."
+            )
         compiles = self.jit_compiles(kwargs.get("jit_compile", "auto"))
         kwargs["jit_compile"] = compiles and not kwargs.get("run_eagerly")
         super().compile(optimizer=None, loss=None, **kwargs)
@@ -95,21 +105,30 @@ class DiffusionTextToImage(TextToImage):
         self.objective = objective or FlowMatching()
         self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(1e-3, beta_2=0.99)
         self._compile_step(("generator_loss",), caption_augmentation, metrics, ema_decay, seed)
+        self.conditioning_dropout = max(self.conditioning_dropout, self.generator.pretrained_dropout)
 
     def losses_of(self, batch: dict[str, Any], seed: Any, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-        images, condition = batch["images"], batch["condition"]
-        network = self.generator if training else self.ema_generator
+        condition = batch["condition"]
+        network = self.generator if training else self.drawer
         if training:
             condition = self._changed(condition, network)
         text = network.select(condition)
-        loss = self.objective(network, images, text, seed, training)
+        codes = batch["codes"] if "codes" in batch else network.encoded(batch["images"])
+        loss = self.objective(network, codes, text, seed, training)
         if training:
             return {"generator": loss}, {"generator_loss": loss}
         numbers = {"generator_loss": loss}
         if self.generation_metrics:
-            latents = keras.random.normal((ops.shape(images)[0], *network.noise_shape), seed=seed)
+            latents = keras.random.normal((ops.shape(codes)[0], *network.noise_shape), seed=seed)
             numbers["generated"] = network(latents, text, training=False)
         return {}, numbers
+
+    def codes(self, images: np.ndarray) -> np.ndarray:
+        """What is learned of images, float32 in [-1, 1]: float32, shape `(N, *noise_shape)` by an autoencoder.
+
+        A batch may hold it as `"codes"`, computed once, in the place of images.
+        """
+        return in_chunks(jitted(self.generator.encoded, lambda: self.generator.variables), images)
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "state": [self.caption_augmentation]}

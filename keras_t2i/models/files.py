@@ -24,9 +24,19 @@ from keras_t2i.presets import names, store
 if TYPE_CHECKING:
     from keras_t2i.text import CaptionEncoder
 
-__all__ = ["encoder_name", "encoder_of", "from_config", "initialize", "load", "read_encoder", "save", "write_encoder"]
+__all__ = [
+    "TEXT_ENCODER",
+    "encoder_name",
+    "encoder_of",
+    "from_config",
+    "initialize",
+    "load",
+    "read_encoder",
+    "save",
+    "write_encoder",
+]
 
-_TEXT_ENCODER = "text_encoder"
+TEXT_ENCODER = "text_encoder"
 _DENOISER = "caption_denoiser"
 _SHARED = "shared_weights"
 _MOST_SHARED = 8
@@ -168,7 +178,7 @@ def encoder_name(name: str | os.PathLike[str]) -> str:
     directory = names.resolve(name)
     if packaged := names.read_config(directory).get("text_encoder"):
         return str(packaged)
-    return NO_CAPTIONS if (directory / _TEXT_ENCODER / MARKER).is_file() else str(name)
+    return NO_CAPTIONS if (directory / TEXT_ENCODER / MARKER).is_file() else str(name)
 
 
 def encoder_of(name: str | os.PathLike[str]) -> CaptionEncoder | None:
@@ -206,7 +216,7 @@ def _told(what: str) -> Iterator[None]:
 def _build(cls: type[Model], directory: Path) -> Model:
     config, stored = _read(directory)
     cls = _class_of(cls, config)
-    encoder = directory / _TEXT_ENCODER
+    encoder = directory / TEXT_ENCODER
     if encoder.is_dir() and _reads_text():
         from keras_t2i.text.preset_gate import check_directory
 
@@ -300,9 +310,9 @@ def write_encoder(gan: Whole, directory: Path) -> None:
     """Writes a text encoder from outside the package into a directory; one in the package is found by its name."""
     if gan.text_encoder is None:
         if files := gan.text_of.get("files"):
-            shutil.copytree(files, directory / _TEXT_ENCODER)
+            shutil.copytree(files, directory / TEXT_ENCODER)
     elif getattr(gan.text_encoder, "packaged_name", None) is None:
-        gan.text_encoder.save_to_preset(directory / _TEXT_ENCODER)
+        gan.text_encoder.save_to_preset(directory / TEXT_ENCODER)
 
 
 def read_encoder(gan: Whole, directory: Path) -> None:
@@ -317,8 +327,8 @@ def read_encoder(gan: Whole, directory: Path) -> None:
         return
     if _reads_text():
         gan.text_encoder = _text_encoder(gan.text_of, directory)
-    elif (directory / _TEXT_ENCODER).is_dir():
-        gan.text_of["files"] = str((directory / _TEXT_ENCODER).resolve())
+    elif (directory / TEXT_ENCODER).is_dir():
+        gan.text_of["files"] = str((directory / TEXT_ENCODER).resolve())
 
 
 def _reads_text() -> bool:
@@ -332,7 +342,7 @@ def _text_encoder(config: dict[str, Any], directory: Path) -> CaptionEncoder:
     packaged = config.get("text_encoder")
     if packaged is not None and packaged not in PACKAGED_ENCODERS:
         raise ValueError(f"it names a text encoder that is not in this release: {packaged!r}.")
-    source = packaged or os.path.abspath(directory / _TEXT_ENCODER)
+    source = packaged or os.path.abspath(directory / TEXT_ENCODER)
     encoder = TextEncoder.from_preset(source, config["sequence_length"])
     if encoder.fingerprint != config["text_encoder_fingerprint"]:
         made_by = f" (keras_t2i {config['versions']['keras_t2i']} has it)" if packaged else ""

@@ -13,10 +13,15 @@ from keras_t2i.models.base import TextToImage
 from keras_t2i.models.diffusion import DiffusionTextToImage
 from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.networks import FAMILIES
+from keras_t2i.networks.families import Family
+from keras_t2i.networks.stable_diffusion import STABLE_DIFFUSION_3
 from keras_t2i.objectives import losses
 from keras_t2i.objectives.augmentation import CaptionAugmentation
 
-__all__ = ["build_gan", "compile_gan", "family_of"]
+__all__ = ["build_gan", "compile_gan", "family_of", "recipe_of"]
+
+_PRETRAINED: Mapping[str, Family] = {"stable_diffusion_3": STABLE_DIFFUSION_3}
+"""Families of which a model is only ever loaded."""
 
 
 def build_gan(
@@ -90,7 +95,7 @@ def compile_gan(
     Raises:
         ValueError: if there is no family of that name, or it has no discriminator and something is asked of one.
     """
-    recipe = FAMILIES[family]
+    recipe = recipe_of(family)
     if isinstance(gan, DiffusionTextToImage):
         _compile_flow(gan, family, loss, penalty, learning_rate_scale, compile_arguments)
         return
@@ -119,7 +124,7 @@ def _compile_flow(
     learning_rate_scale: float,
     compile_arguments: dict[str, Any],
 ) -> None:
-    recipe = FAMILIES[family]
+    recipe = recipe_of(family)
     adversarial = {"loss": loss, "penalty": None if penalty == "default" else penalty or "none"}
     for name in ("augmentation", "generator_terms", "variety"):
         adversarial[name] = compile_arguments.pop(name, None)
@@ -138,6 +143,15 @@ def _compile_flow(
     model.compile(generator_optimizer=optimizer, **compile_arguments)
 
 
+def recipe_of(family: str) -> Family:
+    """The family of that name: one in the table, or one that is only ever loaded.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    return _PRETRAINED[family] if family in _PRETRAINED else FAMILIES[family]
+
+
 def family_of(gan: TextToImage | Mapping[str, Any]) -> str:
     """The family that a model belongs to: what its card says, else by the classes and settings of its networks.
 
@@ -148,10 +162,14 @@ def family_of(gan: TextToImage | Mapping[str, Any]) -> str:
         ValueError: if there is none.
     """
     about = {**gan.get_config(), "card": gan.card} if isinstance(gan, TextToImage) else gan
-    if about["card"].get("family") in FAMILIES:
-        return str(about["card"]["family"])
+    known = about["card"].get("family")
+    if known in FAMILIES or known in _PRETRAINED:
+        return str(known)
     sides = [side for side in ("generator", "discriminator") if side in about]
     networks = {side: _first_stage(about[side]) for side in sides}
+    for name, family in _PRETRAINED.items():
+        if networks["generator"]["class_name"] == getattr(family.generator, "__name__", None):
+            return name
     fitting = {
         name: sum(_fit(getattr(family, side), networks[side]) for side in sides)
         for name, family in FAMILIES.items()

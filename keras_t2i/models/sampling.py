@@ -10,13 +10,21 @@ import numpy as np
 from keras_t2i.core.backend import jitted
 from keras_t2i.core.pixels import rounded
 
-__all__ = ["Sampler", "StepSampler", "check_guidance", "check_prompts", "prompt_embeddings", "read_prompts"]
+__all__ = [
+    "Sampler",
+    "StepSampler",
+    "check_guidance",
+    "check_prompts",
+    "in_chunks",
+    "prompt_embeddings",
+    "read_prompts",
+]
 
 _CHUNK = 8
 """Rows in one call of a network: fixed, so that pixels cannot depend on the caller's batch size."""
 
 
-def _in_chunks(network: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
+def in_chunks(network: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
     """What `network` makes of the rows of one or more arrays, float32, some at a time."""
     results = []
     for start in range(0, len(arrays[0]), _CHUNK):
@@ -41,7 +49,7 @@ class Sampler:
 
     def __call__(self, latents: np.ndarray, sentence_embeddings: np.ndarray) -> np.ndarray:
         """Images, uint8, shape `(N, H, W, 3)`, from noise of shape `(N, Z)` and embeddings of shape `(N, D)`."""
-        return _in_chunks(self._draw, latents, sentence_embeddings)
+        return in_chunks(self._draw, latents, sentence_embeddings)
 
     def to_uint8(self, latents: Any, sentence_embeddings: Any) -> Any:
         """The same inside a graph, from tensors, in one call of the generator."""
@@ -50,7 +58,7 @@ class Sampler:
 
     def completed(self, latents: np.ndarray, sentence_embeddings: np.ndarray, image_input: np.ndarray) -> np.ndarray:
         """The same of a `GuidedGenerator`, from what is known of images, shape `(N, H, W, C)`."""
-        return _in_chunks(self._complete, latents, sentence_embeddings, image_input)
+        return in_chunks(self._complete, latents, sentence_embeddings, image_input)
 
     def _completed(self, latents: Any, sentence_embeddings: Any, image_input: Any) -> Any:
         condition = {"sentence_embeddings": sentence_embeddings, "image_input": image_input}
@@ -75,10 +83,10 @@ class StepSampler(Sampler):
     ) -> np.ndarray:
         """Images, uint8, as `__call__`, in so many steps, by so much guidance away from the embedding `instead`."""
         if guidance == 1.0:
-            return _in_chunks(lambda *rows: self._steps(*rows, np.int32(num_steps)), latents, sentence_embeddings)
+            return in_chunks(lambda *rows: self._steps(*rows, np.int32(num_steps)), latents, sentence_embeddings)
         away = np.broadcast_to(np.asarray(instead, np.float32), sentence_embeddings.shape)
         scalars = np.int32(num_steps), np.float32(guidance)
-        return _in_chunks(lambda *rows: self._guided_steps(*rows, *scalars), latents, sentence_embeddings, away)
+        return in_chunks(lambda *rows: self._guided_steps(*rows, *scalars), latents, sentence_embeddings, away)
 
     def _in_steps(self, latents: Any, sentence_embeddings: Any, num_steps: Any) -> Any:
         return rounded(self.generator.draw(latents, sentence_embeddings, num_steps))
@@ -118,7 +126,7 @@ def read_prompts(gan: Any, prompts: Sequence[str]) -> np.ndarray:
     if gan.text_encoder is None:
         raise ValueError("This model has no `text_encoder`; use `generate_from_embeddings`.")
     embeddings = gan.text_encoder.encode(prompts)
-    return embeddings if gan.caption_denoiser is None else _in_chunks(gan.caption_denoiser, embeddings)
+    return embeddings if gan.caption_denoiser is None else in_chunks(gan.caption_denoiser, embeddings)
 
 
 def prompt_embeddings(

@@ -28,6 +28,15 @@ class Network(keras.Model):
     nested: tuple[str, ...] = ()
     """Settings that are networks themselves."""
 
+    unfolded: tuple[str, ...] = ()
+    """Networks within it whose layers go by their own names, as if they were its own."""
+
+    adapts: tuple[str, ...] = ("*",)
+    """Layers that adapters are put beside where nothing is said, by pattern."""
+
+    reading_text: tuple[str, ...] = ("text", "text_tower", "deeper_text", "style", "project_text")
+    """Layers that turn caption, and noise, into what the blocks are modulated by or the image is compared with."""
+
     def __init__(self, image_size: int, vocabulary_size: int | None = None, **kwargs: Any) -> None:
         # Inputs stay as they come, for token numbers cannot be rounded; every layer casts its own.
         super().__init__(autocast=False, **kwargs)
@@ -128,6 +137,13 @@ class Generator(Network):
             network reads by a text tower that is trained with it. All subclasses take it.
     """
 
+    has_average = True
+    """Whether images are drawn with an average of its weights, which are then there twice."""
+    pretrained_dropout = 0.0
+    """Share of captions that were left out when it was trained, before anybody here saw it."""
+    learns_codes = False
+    """Whether it learns what an autoencoder makes of images, which can be computed ahead of time: see `encoded`."""
+
     def __init__(self, image_size: int, latent_dim: int, **kwargs: Any) -> None:
         super().__init__(image_size, **kwargs)
         self.latent_dim = latent_dim
@@ -153,6 +169,10 @@ class Generator(Network):
             Standard normal too, float32, shape `(B, M)` with an `M` of at most `length`.
         """
         return latents[:, :length]
+
+    def encoded(self, images: Any) -> Any:
+        """What is learned of images in [-1, 1], shape `(B, H, W, 3)`: themselves, or an autoencoder's latents."""
+        return images
 
     def _input_shape(self) -> tuple[int | None, ...]:
         return (None, *self.noise_shape)

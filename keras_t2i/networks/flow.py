@@ -13,6 +13,7 @@ from keras_t2i.networks.base import Generator, check_image_size
 from keras_t2i.networks.blocks import Block, convolution, silu, unit_rms
 from keras_t2i.networks.compact import Modulation
 from keras_t2i.networks.families import Family
+from keras_t2i.networks.stepping import follow, shifted
 
 __all__ = ["FlowGenerator"]
 
@@ -130,8 +131,8 @@ class FlowGenerator(Generator):
         return (ops.cast(noisy, "float32") - image) / ops.maximum(times, _LEAST_TIME)[:, None, None, None]
 
     def shifted(self, times: Any) -> Any:
-        """Times from 0 to 1 with more of them near noise: see `shift`."""
-        return self.shift * times / (1.0 + (self.shift - 1.0) * times)
+        """Times from 0 to 1, those of steps and of training, by the `shift`."""
+        return shifted(times, self.shift)
 
     def draw(
         self, latents: Any, sentence_embeddings: Any, num_steps: Any, guidance: Any = None, instead: Any = None
@@ -147,29 +148,15 @@ class FlowGenerator(Generator):
             instead: Embeddings of what to go away from, shape `(D,)`, instead of no caption.
         """
         noisy = ops.reshape(ops.cast(latents, "float32"), (-1, self.image_size, self.image_size, 3))
-        if guidance is not None:
-            instead = ops.broadcast_to(self.text_mean if instead is None else instead, ops.shape(sentence_embeddings))
-            sentence_embeddings = ops.concatenate([sentence_embeddings, instead], axis=0)
         steps = ops.cast(num_steps, "float32") * ops.ones_like(noisy[:, 0, 0, 0])
+        most = num_steps if isinstance(num_steps, int) else ops.max(num_steps)
 
-        def step(number: Any, noisy: Any) -> Any:
-            times, following = (
-                self.shifted(ops.maximum(1.0 - ops.cast(each, "float32") / steps, 0.0)) for each in (number, number + 1)
-            )
-            if guidance is None:
-                velocity = self.velocity(noisy, times, sentence_embeddings)
-            else:
-                twice, moments = (ops.concatenate([each, each], axis=0) for each in (noisy, times))
-                with_caption, without = ops.split(self.velocity(twice, moments, sentence_embeddings), 2, axis=0)
-                velocity = without + guidance * (with_caption - without)
-            return noisy - velocity * (times - following)[:, None, None, None]  # One that is drawn already stays.
+        def times(number: Any) -> Any:
+            return self.shifted(ops.maximum(1.0 - number / steps, 0.0))
 
-        if isinstance(num_steps, int):  # Without a loop, what it costs can be counted, and phones run it.
-            for number in range(num_steps):
-                noisy = step(number, noisy)
-        else:
-            noisy = ops.fori_loop(0, ops.max(num_steps), step, noisy)
-        return ops.clip(noisy, -1.0, 1.0)
+        instead = self.text_mean if instead is None else instead
+        found = follow(self.velocity, noisy, sentence_embeddings, times, most, guidance, instead)
+        return ops.clip(found, -1.0, 1.0)
 
     @property
     def manner(self) -> tuple[Any, ...]:

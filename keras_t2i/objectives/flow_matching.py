@@ -32,7 +32,7 @@ class FlowMatching:
 
         Args:
             network: What has the methods `velocity` and `shifted`, as `keras_t2i.networks.FlowGenerator`.
-            images: In [-1, 1], shape `(B, H, W, 3)`.
+            images: In [-1, 1], or latents of such, shape `(B, H, W, C)`.
             text: What the network reads of their captions.
             seed: A `keras.random.SeedGenerator`, or an integer for the same noise each time.
             training: As in Keras.

@@ -13,6 +13,7 @@ from keras_t2i.models import family_of, files
 from keras_t2i.networks import FAMILIES
 from keras_t2i.presets import names
 from keras_t2i.runs.config import TAUGHT_RECONSTRUCTION, RunConfig
+from keras_t2i.runs.imported import imported
 from keras_t2i.transfer import strategies
 
 __all__ = ["card", "distilling", "finetuning"]
@@ -25,7 +26,7 @@ def finetuning(start_from: str, data: str, strategy: str = "full", **options: An
     where the strategy needs some and none is given, what its run, or its card, says it was trained on.
 
     Args:
-        start_from: A preset or a run.
+        start_from: A preset or a run, or Stable Diffusion 3 as `imported` has it.
         data: What to train on.
         strategy: See `keras_t2i.transfer.strategies.parse`.
         **options: Further fields of `RunConfig`.
@@ -35,7 +36,8 @@ def finetuning(start_from: str, data: str, strategy: str = "full", **options: An
             on.
     """
     needs_source = strategies.needs_source(strategy)  # First: a mistyped name should not wait for anything.
-    described = names.read_config(names.resolve(start_from))
+    place = imported(start_from)
+    described = names.read_config(names.resolve(place))
     source_data = options.pop("source_data", None) or _trained_on(Path(start_from), described["card"])
     if needs_source and not source_data:
         raise ValueError(
@@ -46,7 +48,7 @@ def finetuning(start_from: str, data: str, strategy: str = "full", **options: An
         data,
         family=family_of(described),
         image_size=strategies.image_size(strategy, described["generator"]["config"]["image_size"]),
-        text_encoder=files.encoder_name(start_from),
+        text_encoder=files.encoder_name(place),
         start_from=start_from,
         strategy=strategy,
         source_data=source_data if needs_source else None,

@@ -18,10 +18,12 @@ from keras_t2i.core.backend import has_bfloat16
 from keras_t2i.core.cache import cache_directory
 from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data import RENDERED, CaptionedImages, Inventory, Split
+from keras_t2i.data.codes import coded
 from keras_t2i.data.names import TFDS
 from keras_t2i.data.pairs import real_pairs
 from keras_t2i.image_features import ImageFeatures
-from keras_t2i.models import TextToImage, TextToImageGAN, build_gan, compile_gan, files
+from keras_t2i.models import DiffusionTextToImage, TextToImage, TextToImageGAN, build_gan, compile_gan, files
+from keras_t2i.models.recipes import recipe_of
 from keras_t2i.objectives import losses
 from keras_t2i.objectives.augmentation import CaptionAugmentation, DiffAugment
 from keras_t2i.objectives.variety import Variety, layout_distance
@@ -29,6 +31,7 @@ from keras_t2i.presets import names
 from keras_t2i.runs.captions import check_captions
 from keras_t2i.runs.config import NONE, RunConfig
 from keras_t2i.runs.derived import card
+from keras_t2i.runs.imported import imported
 from keras_t2i.text import CachedTextEncoder, CaptionEncoder, TextEncoder
 from keras_t2i.transfer import Plan, draw_pairs, strategies
 
@@ -90,11 +93,14 @@ def prepare(config: RunConfig, run_dir: Path | None = None, changed_data: bool =
         model.adapt(images.train_split.embeddings)
     if config.teacher is not None:
         images = _drawn_by_teacher(config, model, images, run_dir)
+    images = _coded(model, images)
     if config.strategy is None:
         if isinstance(model, TextToImageGAN):
             model.variety = _variety(config, model, images.train_split)
         return Prepared(config, model, images)
-    source = _source(config, encoder) if strategies.needs_source(config.strategy) else None
+    source = _coded(model, _source(config, encoder)) if strategies.needs_source(config.strategy) else None
+    if model.drawer.learns_codes:
+        _release_text_encoder(config, model)
     embeddings = None if source is None else source.train_split.embeddings
     plan = strategies.apply(config.strategy, model, embeddings)
     compile_gan(model, config.family, **_recipe(config, plan.terms))
@@ -161,7 +167,8 @@ def build(config: RunConfig, run_dir: Path | None = None) -> TextToImage:
 def fitted(config: RunConfig, images: CaptionedImages) -> RunConfig:
     """The same configuration with what suits these images where it leaves that open: augmentation and batch size."""
     few = config.strategy is not None and images.train_split.num_images < _FEW_IMAGES
-    augment = few if config.augment is None else config.augment
+    judged = recipe_of(config.family).discriminator is not None
+    augment = few and judged if config.augment is None else config.augment
     batch_size = config.batch_size or (_SMALL_BATCH if few else _BATCH)
     return replace(config, augment=augment, batch_size=batch_size)
 
@@ -179,6 +186,21 @@ def _as_begun(config: RunConfig, run_dir: Path | None, changed_data: bool) -> di
     # A trained model has its own.
     gains = config.strategy is None and config.mixed_precision is None and has_bfloat16()
     return {"mixed_precision": True} if gains else {}
+
+
+def _coded(model: TextToImage, images: CaptionedImages) -> CaptionedImages:
+    """What is trained on where the network learns what an autoencoder makes of images."""
+    if not model.drawer.learns_codes or not isinstance(model, DiffusionTextToImage):
+        return images
+    return coded(images, model.codes, model.drawer.codes_fingerprint, cache_directory() / "codes")
+
+
+def _release_text_encoder(config: RunConfig, model: TextToImage) -> None:
+    """Takes a large text encoder, which has read all there is to read, out of memory; presets get it from its files."""
+    about = files.about_text(model)
+    place = names.resolve(imported(str(config.start_from))) / files.TEXT_ENCODER
+    model.text_encoder = None
+    model.text_of = {**about, "files": str(place.resolve())}
 
 
 def _variety(config: RunConfig, model: TextToImageGAN, split: Split) -> Variety | None:
@@ -224,7 +246,7 @@ def _trained(config: RunConfig) -> TextToImage:
     if config.start_from is None:
         raise ValueError(f"The strategy {config.strategy!r} needs a trained model: say which to start from.")
     keras.utils.set_random_seed(config.seed)
-    model = TextToImage.from_preset(config.start_from)
+    model = TextToImage.from_preset(imported(config.start_from))
     if model.text_encoder is None:
         raise ValueError(f"{config.start_from} has no text encoder, so that captions cannot be embedded for it.")
     if (drawn := strategies.image_size(str(config.strategy), model.image_size)) != config.image_size:

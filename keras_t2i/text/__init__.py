@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keras_t2i.text.new_words import with_words
     from keras_t2i.text.prompts import PROMPT_TEMPLATES, prompt_ensemble
     from keras_t2i.text.reading import Reading, reading_of
+    from keras_t2i.text.stable_diffusion import StableDiffusion3TextEncoder
     from keras_t2i.text.tokens import TokenIds
     from keras_t2i.text.unconditional import Unconditional
 
@@ -24,6 +25,7 @@ __all__ = [
     "CaptionDenoiser",
     "CaptionEncoder",
     "Reading",
+    "StableDiffusion3TextEncoder",
     "TextEncoder",
     "TokenIds",
     "Unconditional",
@@ -42,6 +44,7 @@ __getattr__ = lazy(
         "new_words": ["with_words"],
         "prompts": ["PROMPT_TEMPLATES", "prompt_ensemble"],
         "reading": ["Reading", "reading_of"],
+        "stable_diffusion": ["StableDiffusion3TextEncoder"],
         "tokens": ["TokenIds"],
         "unconditional": ["Unconditional"],
     },

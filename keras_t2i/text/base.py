@@ -16,7 +16,7 @@ from rich.progress import track
 
 from keras_t2i.core.backend import is_jax, jitted
 
-__all__ = ["CaptionEncoder", "assets_of", "check_sequence_length", "config_of"]
+__all__ = ["CaptionEncoder", "assets_of", "check_sequence_length", "clean", "config_of"]
 
 _CHUNK = 16
 """Captions in one call of the network: fixed, so that an embedding cannot depend on the captions beside it."""
@@ -108,6 +108,11 @@ class CaptionEncoder(keras.Layer):
         return self._traced_token_ids(captions) if tf.executing_eagerly() else self._token_ids(captions)
 
     @property
+    def trackables(self) -> list[Any]:
+        """What holds the tables of its tokenizers, for a graph that is written."""
+        return [self.preprocessor.tokenizer]
+
+    @property
     def numbers(self) -> Mapping[str, int]:
         """Its vocabulary: tokens, and their numbers."""
         tokenizer = self.preprocessor.tokenizer
@@ -156,11 +161,11 @@ class CaptionEncoder(keras.Layer):
         return self.preprocessor.tokenizer.pad_token_id
 
     def _token_ids(self, captions: tf.Tensor) -> tf.Tensor:
-        token_ids = self.preprocessor(_clean(captions))["token_ids"]
+        token_ids = self.preprocessor(clean(captions))["token_ids"]
         return tf.ensure_shape(tf.cast(token_ids, tf.int32), (None, self.sequence_length))
 
     def _pieces(self, captions: tf.Tensor) -> tf.RaggedTensor:
-        pieces = self.preprocessor.tokenizer(_clean(captions))
+        pieces = self.preprocessor.tokenizer(clean(captions))
         if not isinstance(pieces, tf.RaggedTensor):  # Lists, where TensorFlow is told to run its functions eagerly.
             pieces = tf.ragged.constant(pieces, ragged_rank=1)
         return tf.cast(pieces, tf.int32)
@@ -185,7 +190,8 @@ def assets_of(tokenizer: Any) -> bytes:
         return b"".join(path.name.encode() + path.read_bytes() for path in sorted(Path(folder).iterdir()))
 
 
-def _clean(captions: tf.Tensor) -> tf.Tensor:
+def clean(captions: tf.Tensor) -> tf.Tensor:
+    """Captions without control characters, and without bytes that are not UTF-8: spaces in their place."""
     # Without this, TensorFlow Text would drop all that follows a NUL, and stop at bytes that are not UTF-8.
     return tf.strings.unicode_transcode(
         captions, "UTF-8", "UTF-8", errors="replace", replacement_char=0x20, replace_control_characters=True

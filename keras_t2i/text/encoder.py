@@ -17,6 +17,7 @@ from keras_t2i.core.errors import reason
 from keras_t2i.core.gate import read_json
 from keras_t2i.text.base import CaptionEncoder, assets_of, check_sequence_length, config_of
 from keras_t2i.text.preset_gate import opened
+from keras_t2i.text.stable_diffusion import DESCRIPTION, StableDiffusion3TextEncoder
 from keras_t2i.text.tokens import FROM_SCRATCH, PREPROCESSOR, TokenIds
 from keras_t2i.text.unconditional import MARKER, NO_CAPTIONS, Unconditional
 
@@ -93,6 +94,8 @@ class TextEncoder(CaptionEncoder):
                 return Unconditional()
             if str(name) == FROM_SCRATCH:
                 return TokenIds.read(_PACKAGED / _TOKENIZER_OF, sequence_length)
+            if (folder / DESCRIPTION).is_file():
+                return StableDiffusion3TextEncoder.read(folder)
             if (folder / PREPROCESSOR).is_file() and not (folder / "config.json").is_file():
                 return TokenIds.read(folder, sequence_length)
             backbone, preprocessor, embedder = _load(source)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_t2i.core.gate import Stored, check_classes, check_lengths, file_size, read_json
-from keras_t2i.core.keras_internals import safe_mode
+from keras_t2i.core.keras_internals import KERAS_HUB_CLASSES, safe_mode
 from keras_t2i.core.limits import built_within
 
 __all__ = ["check_directory", "opened"]
@@ -54,7 +54,7 @@ def check_directory(directory: Path) -> Stored:
 
     configs = {path.name: read_json(path) for path in sorted(directory.glob("*.json"))}
     for name, config in configs.items():
-        check_classes(config, allowed=_CLASSES)
+        check_classes(config, _CLASSES, KERAS_HUB_CLASSES)
         _check_files(config, name)
     for path in [*directory.glob("*.txt"), *directory.glob("*.model"), *directory.glob("assets/**/*")]:
         if not path.is_dir() and file_size(path) > _MOST_WORDS_BYTES:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from keras_t2i.transfer.consolidation import ewc, fisher_information
     from keras_t2i.transfer.cross_domain import correspondence
     from keras_t2i.transfer.distillation import draw_pairs
-    from keras_t2i.transfer.freezing import freeze, freeze_d, full, modulation
+    from keras_t2i.transfer.freezing import biases, freeze, freeze_d, full, modulation
     from keras_t2i.transfer.guiding import guide
     from keras_t2i.transfer.mixing import MixedImages, mix_source
     from keras_t2i.transfer.plan import Plan, Weight
@@ -27,6 +27,7 @@ __all__ = [
     "Strategy",
     "Weight",
     "add_tokens",
+    "biases",
     "correspondence",
     "draw_pairs",
     "ewc",
@@ -50,7 +51,7 @@ __getattr__ = lazy(
         "cross_domain": ["correspondence"],
         "consolidation": ["ewc", "fisher_information"],
         "distillation": ["draw_pairs"],
-        "freezing": ["freeze", "freeze_d", "full", "modulation"],
+        "freezing": ["biases", "freeze", "freeze_d", "full", "modulation"],
         "adapters": ["load_adapters", "lora", "save_adapters"],
         "guiding": ["guide"],
         "mixing": ["MixedImages", "mix_source"],

@@ -33,7 +33,7 @@ def lora(
     gan: TextToImageGAN,
     rank: int = 4,
     alpha: float | None = None,
-    adapt: Sequence[str] = ("*",),
+    adapt: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Plan:
     """Trains of the generator two small factors a kernel, whose product is added to it; all else of it is frozen.
@@ -51,7 +51,7 @@ def lora(
         rank: Length of the factors' common side.
         alpha: The product is multiplied by `alpha / rank`; by default by one.
         adapt: Layers of the generator that get factors, those of them that are dense or convolutions: names as for
-            `keras_t2i.transfer.freeze`.
+            `keras_t2i.transfer.freeze`. By default all; of Stable Diffusion those of attention.
         seed: Seed of the first factor; the second starts at zero.
 
     Raises:
@@ -60,6 +60,7 @@ def lora(
     if rank < 1:
         raise ValueError(f"`rank` must be at least 1; got {rank}.")
     found = named_layers(gan.generator)
+    adapt = gan.generator.adapts if adapt is None else adapt
     names = [name for name in layers_matching(gan.generator, adapt, "generator") if type(found[name]) in _ADAPTABLE]
     if not names:
         raise ValueError(
@@ -84,18 +85,18 @@ def save_adapters(gan: TextToImageGAN, path: str | os.PathLike[str]) -> None:
         ValueError: if the model has no adapters.
         OSError: if the file cannot be written.
     """
-    adapted = _adapted(gan.ema_generator)
+    adapted = _adapted(gan.drawer)
     if not adapted:
         raise ValueError("This model has no adapters to save: call `keras_t2i.transfer.lora` on it first.")
     tensors = {f"{name}/{f}": np.asarray(getattr(layer, f)) for name, layer in adapted.items() for f in _FACTORS}
-    if gan.ema_generator.text_tower is None:
-        tensors |= {name: np.asarray(getattr(gan.ema_generator, name)) for name in _CENTERING}
+    if gan.drawer.text_tower is None:
+        tensors |= {name: np.asarray(getattr(gan.drawer, name)) for name in _CENTERING}
     first = next(iter(adapted.values()))
     metadata = {
         "rank": str(first.lora_rank),
         "alpha": repr(float(first.lora_alpha)),
         "layers": json.dumps(list(adapted)),
-        "base_sha256": _fingerprint(gan.ema_generator),
+        "base_sha256": _fingerprint(gan.drawer),
         "text_encoder": _encoder_of(gan),
         "caption_denoiser": _denoiser_of(gan),
     }
@@ -123,7 +124,7 @@ def load_adapters(gan: TextToImageGAN, path: str | os.PathLike[str]) -> Plan:
         OSError: if the file cannot be read.
     """
     tensors, metadata = read_tensors(Path(path), _FORMAT)
-    network = gan.ema_generator
+    network = gan.drawer
     try:
         _check_base(gan, path, metadata)
         names, rank, alpha = json.loads(metadata["layers"]), int(metadata["rank"]), float(metadata["alpha"])
@@ -169,19 +170,19 @@ def _check_factors(
 
 
 def _assign(gan: TextToImageGAN, tensors: dict[str, Any]) -> None:
-    for side in (gan.generator, gan.ema_generator):
+    for side in _generators(gan):
         for name, layer in _adapted(side).items():
             for factor in _FACTORS:
                 getattr(layer, factor).assign(tensors[f"{name}/{factor}"])
-    if gan.ema_generator.text_tower is None:
-        for side in (gan.generator, gan.ema_generator, gan.discriminator):
+    if gan.drawer.text_tower is None:
+        for side in (part.network for part in gan.parts().values()):
             for name in _CENTERING:
                 getattr(side, name).assign(tensors[name])
 
 
 def _check_base(gan: TextToImageGAN, path: str | os.PathLike[str], metadata: dict[str, str]) -> None:
     """Raises `ValueError` where the adapters were trained on another model than this one."""
-    network = gan.ema_generator
+    network = gan.drawer
     if metadata["base_sha256"] != _fingerprint(network):
         raise ValueError(
             f"{path} was trained on other weights than this model's (SHA-256 {metadata['base_sha256'][:12]}..., not "
@@ -200,7 +201,7 @@ def _check_base(gan: TextToImageGAN, path: str | os.PathLike[str], metadata: dic
 def _enable(gan: TextToImageGAN, names: Sequence[str], rank: int, alpha: float, seed: int) -> None:
     if _adapted(gan.generator):
         raise ValueError("This model has adapters already; load it afresh to give it others.")
-    ours, averaged = named_layers(gan.generator), named_layers(gan.ema_generator)
+    ours, averaged = named_layers(gan.generator), named_layers(gan.drawer)
     for number, (name, layer) in enumerate(ours.items()):
         if name not in names:
             freeze_layer(layer)
@@ -209,10 +210,23 @@ def _enable(gan: TextToImageGAN, names: Sequence[str], rank: int, alpha: float, 
             weight.trainable = False
         # Another seed for each, or layers of one shape would start alike.
         start = keras.initializers.HeUniform(seed=int(np.random.default_rng([seed, number]).integers(2**31)))
-        for each in (layer, averaged[name]):
-            each.enable_lora(rank, lora_alpha=alpha, a_initializer=start)
-        averaged[name].lora_kernel_a.assign(layer.lora_kernel_a)
+        _widen(layer)
+        layer.enable_lora(rank, lora_alpha=alpha, a_initializer=start)
+        if averaged[name] is not layer:
+            averaged[name].enable_lora(rank, lora_alpha=alpha, a_initializer=start)
+            averaged[name].lora_kernel_a.assign(layer.lora_kernel_a)
     gan.forget_traces()  # What was traced before knows nothing of the factors.
+
+
+def _widen(layer: Any) -> None:
+    """Lets the factors beside a kernel of two bytes a number have four: what one step changes would be lost in two."""
+    if layer.variable_dtype in ("bfloat16", "float16"):
+        layer.dtype_policy = keras.DTypePolicy(f"mixed_{layer.variable_dtype}")
+
+
+def _generators(gan: TextToImageGAN) -> list[Any]:
+    """The generator and its average, where it has one."""
+    return list({id(each): each for each in (gan.generator, gan.drawer)}.values())
 
 
 def _adapted(network: keras.Model) -> dict[str, Any]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from keras_t2i.transfer.layers import blocks, freeze_layer, layers_matching, named_layers, top_level
+from keras_t2i.transfer.layers import blocks, freeze_layer, layers_matching, named_layers, own_weights, top_level
 from keras_t2i.transfer.plan import Plan, start_from_average
 
 if TYPE_CHECKING:
     from keras_t2i.models import TextToImageGAN
 
-__all__ = ["freeze", "freeze_d", "full", "modulation"]
+__all__ = ["biases", "freeze", "freeze_d", "full", "modulation"]
 
-_READING_TEXT = ("text", "text_tower", "deeper_text", "style", "project_text")
-"""Layers that turn the caption, and the noise, into what the blocks are modulated by or the image is compared with."""
+_BIASES = ("bias", "beta", "gamma", "scale")
+"""Weights that a layer adds to features, or multiplies them by, one by one."""
 
 _MODULATION = ("modulation_in", "modulation_out", "affines_in_0", "affines_in_1", "affines_out_0", "affines_out_1")
 """Attributes of blocks that scale and shift channels."""
@@ -39,6 +39,7 @@ def freeze(
     discriminator: Sequence[str] = (),
     early_blocks: int = 0,
     late_blocks: int = 0,
+    trained_blocks: int = 0,
 ) -> Plan:
     """Freezes layers of the networks by name, and the generator's first or last blocks by number.
 
@@ -57,13 +58,18 @@ def freeze(
         discriminator: Likewise.
         early_blocks: So many of the generator's first blocks are frozen, and the layer that feeds them.
         late_blocks: So many of its last blocks are frozen, and the layers that turn them into an image.
+        trained_blocks: So many of its last blocks, and the layers that turn them into an image, are all that is left to
+            be trained of it: what reads the caption is frozen too.
 
     Raises:
         ValueError: if nothing is named, a name is no layer's, there are fewer blocks, or nothing is left to train.
     """
-    if not (generator or discriminator or early_blocks or late_blocks):
-        raise ValueError("Nothing to freeze: pass `generator`, `discriminator`, `early_blocks` or `late_blocks`.")
-    by_depth = [*_early(gan, early_blocks), *_late(gan, late_blocks)]
+    if not (generator or discriminator or early_blocks or late_blocks or trained_blocks):
+        raise ValueError(
+            "Nothing to freeze: pass `generator`, `discriminator`, `early_blocks`, `late_blocks` or `trained_blocks`. "
+            f"The generator's layers are {', '.join(top_level(gan.generator))}."
+        )
+    by_depth = [*_early(gan, early_blocks), *_late(gan, late_blocks), *_but_last(gan, trained_blocks)]
     chosen = {"generator": [*generator, *by_depth], "discriminator": list(discriminator)}
     names = {side: _named(gan, side, patterns) for side, patterns in chosen.items() if patterns}
     start_from_average(gan)
@@ -125,9 +131,32 @@ def modulation(gan: TextToImageGAN) -> Plan:
         )
     start_from_average(gan)
     for name, layer in layers.items():
-        if name not in modulating and name.partition("/")[0] not in _READING_TEXT:
+        if name not in modulating and name.partition("/")[0] not in gan.generator.reading_text:
             freeze_layer(layer)
     return Plan.of(gan, "modulation")
+
+
+def biases(gan: TextToImageGAN) -> Plan:
+    """Trains of the generator only biases, and what scales and shifts features where they are normalised.
+
+    A thousandth of the weights, in every layer; a discriminator is trained whole.
+
+    Reference:
+        BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models (Ben Zaken et al.,
+        2021), arXiv:2106.10199.
+
+    Args:
+        gan: A model with trained weights, before `compile`.
+
+    Raises:
+        ValueError: if its generator has none.
+    """
+    start_from_average(gan)
+    for layer in named_layers(gan.generator).values():
+        for weight in own_weights(layer):
+            if weight.name not in _BIASES:
+                weight.trainable = False
+    return Plan.of(gan, "biases")
 
 
 def _named(gan: TextToImageGAN, side: str, patterns: Sequence[str]) -> list[str]:
@@ -157,6 +186,16 @@ def _late(gan: TextToImageGAN, number: int) -> list[str]:
     ]
 
 
+def _but_last(gan: TextToImageGAN, number: int) -> list[str]:
+    """All layers in front of the last blocks."""
+    if number == 0:
+        return []
+    found = _generator_blocks(gan, number, "trained_blocks")
+    names = top_level(gan.generator)
+    trained = {name for block in found[len(found) - number :] for name in block}
+    return names[: min(names.index(name) for name in trained)]
+
+
 def _generator_blocks(gan: TextToImageGAN, number: int, argument: str) -> list[list[str]]:
     """A generator's blocks, whose numbers rise from input to output."""
     found = _numbered(gan.generator, "generator", number, argument)
@@ -174,8 +213,8 @@ def _numbered(network: object, side: str, number: int, argument: str) -> list[li
     return found
 
 
-def _before(network: object, block: str) -> list[str]:
+def _before(network: Any, block: str) -> list[str]:
     """The layers on the way to the first block that do not read the caption."""
     names = top_level(network)
     numbered = {name for group in blocks(network) for name in group}
-    return [n for n in names[: names.index(block)] if n not in numbered and n not in _READING_TEXT]
+    return [n for n in names[: names.index(block)] if n not in numbered and n not in network.reading_text]

@@ -23,8 +23,10 @@ def named_layers(network: keras.Model) -> dict[str, keras.Layer]:
     of such layers through, differently in every process.
     """
     found: dict[str, keras.Layer] = {}
+    unfolded = [getattr(network, name) for name in getattr(network, "unfolded", ())]
     for layer in network.layers:
-        _add(layer.name, layer, found)
+        for each in layer.layers if any(layer is other for other in unfolded) else [layer]:
+            _add(each.name, each, found)
     return found
 
 
@@ -95,7 +97,7 @@ def _named_children(layer: keras.Layer) -> list[tuple[str, keras.Layer]]:
     for name, value in vars(layer).items():
         if isinstance(value, keras.Layer):
             attributes.setdefault(id(value), name)
-        elif isinstance(value, list | tuple) and name != "_layers":
+        elif isinstance(value, list | tuple) and name not in ("_layers", "_operations"):
             attributes.update({id(item): f"{name}_{number}" for number, item in enumerate(value)})
     return [(attributes.get(id(child), child.name), child) for child in _children(layer)]
 

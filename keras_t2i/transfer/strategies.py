@@ -95,10 +95,16 @@ STRATEGIES: Table[Strategy] = Table(
         "freeze": Strategy(
             _ways("freezing:freeze"),
             "Layers frozen",
-            "All but some layers: early_blocks=2 or late_blocks=1 of the generator, or by name, generator=text,block_0 "
-            "and discriminator=stem.",
+            "All but some layers: early_blocks=2 or late_blocks=1 of the generator, all but its last trained_blocks=2, "
+            "or by name, generator=text,block_0 and discriminator=stem.",
             "Zhao et al. 2020, arXiv:2002.11810",
-            {"generator": tuple, "discriminator": tuple, "early_blocks": int, "late_blocks": int},
+            {
+                "generator": tuple,
+                "discriminator": tuple,
+                "early_blocks": int,
+                "late_blocks": int,
+                "trained_blocks": int,
+            },
         ),
         "freeze_d": Strategy(
             _ways("freezing:freeze_d"),
@@ -114,6 +120,12 @@ STRATEGIES: Table[Strategy] = Table(
             "Of the generator, what reads the caption and what scales and shifts channels: other colors and styles of "
             "known forms. compact and df_gan.",
             "Noguchi and Harada 2019, arXiv:1904.01774",
+        ),
+        "biases": Strategy(
+            _ways("freezing:biases"),
+            "Biases only",
+            "Of the generator, biases and the scales of normalisation: a thousandth of the weights.",
+            "Ben Zaken et al. 2021, arXiv:2106.10199",
         ),
         "lora": Strategy(
             _ways("adapters:lora"),
