@@ -261,11 +261,11 @@ def writers_of_data(encoder: Any) -> Iterator[Writer]:
 
     from keras_t2i.core.cache import Cache
     from keras_t2i.core.files import write_array, write_files
-    from keras_t2i.data import packed
+    from keras_t2i.data import packing
     from keras_t2i.transfer.tensor_file import read_tensors, write_tensors
 
     def pack(there: Path, version: int) -> None:
-        packed.pack(captioned(version, encoder), there / "packed", encoder)
+        packing.pack(captioned(version, encoder), there / "packed", told(version, encoder), str(version), workers=1)
 
     def decoded(there: Path, version: int) -> None:
         pieces = (bytes([version]) * 30_000 for _ in range(5))
@@ -300,11 +300,24 @@ def captioned(version: int, encoder: Any) -> Any:
     split = SimpleNamespace(
         captions=captions,
         caption_ids=tuple((number,) for number in range(16)),
-        embeddings=np.full((16, encoder.embedding_dim), version, np.float32),
+        digests=None,
         num_images=16,
-        pixels=lambda numbers: np.full((len(numbers), 32, 32, 3), version, np.uint8),
+        pixels=lambda numbers, chunk_size: np.full((len(numbers), 32, 32, 3), version, np.uint8),
     )
-    return SimpleNamespace(train_split=split, validation_split=None, image_size=32, name="pictures")
+    sides = {"train_split": split, "validation_split": None}
+    return SimpleNamespace(**sides, image_size=32, name="pictures", seed=0, skipped=())
+
+
+def told(version: int, encoder: Any) -> Any:
+    """In place of an encoder, what it would say: the same of every caption."""
+    import numpy as np
+
+    def embedded(captions: Any) -> Iterator[Any]:
+        yield np.full((len(captions), encoder.embedding_dim), version, np.float32)
+
+    known = {"packaged_name": encoder.packaged_name, "fingerprint": encoder.fingerprint, "vocabulary_size": None}
+    dimensions = {"sequence_length": encoder.sequence_length, "embedding_dim": encoder.embedding_dim}
+    return SimpleNamespace(**known, **dimensions, encode_chunks=embedded)
 
 
 def weights_of(name: str) -> Callable[[Path], Any]:

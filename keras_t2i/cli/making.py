@@ -203,18 +203,25 @@ def pack(
     data: Data,
     output: Output,
     image_size: Annotated[int, typer.Option(help="Size of the images, in pixels.")] = 64,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processors to work on. Default: all.")] = None,
     **options: Any,
 ) -> None:
-    """Write images and the embeddings of their captions as plain arrays, to train where there is no TensorFlow.
+    """Decode images and embed their captions once, in parallel, for trainings of any size that start at once.
 
-    `keras_t2i.data.PackedImages.read` gives them to `fit`, on JAX and on TensorFlow.
+    DATA may also be a **.tar** file as webdataset has them, a **.parquet** file with images in it, or a folder of such.
+    Stopped at any moment, the same command goes on, and ends with the same bytes. **train**, **finetune** and
+    **compare** take the output as DATA, in memory that does not grow with it; where there is no TensorFlow,
+    `keras_t2i.data.PackedImages.read` gives it to `fit`. Rows that cannot be used are counted, and named in
+    skipped.jsonl.
 
     `keras-t2i data pack my_images --output packed`
+
+    `keras-t2i train packed --output runs/mine`
     """
 
     def packed() -> dict[str, Any]:
         from keras_t2i.runs.packing import pack
 
-        return pack(RunConfig(data, image_size=image_size, **options), output)
+        return pack(RunConfig(data, image_size=image_size, **options), output, workers)
 
     print_result(packed)

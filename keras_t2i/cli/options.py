@@ -19,7 +19,8 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help=f"One of {', '.join(f'**{name}**' for name in RENDERED)} (rendered, nothing to download; faces:300 for so "
-        "many), a FOLDER of captioned images, or **tfds:NAME** (TensorFlow Datasets, for instance tfds:coco_captions).",
+        "many), a FOLDER of captioned images, or of what **data pack** has written, or **tfds:NAME** (TensorFlow "
+        "Datasets, for instance tfds:coco_captions).",
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory made by **train**.")]

@@ -24,6 +24,8 @@ __all__ = [
     "CHECKSUMS",
     "bytes_below",
     "check_room",
+    "put_in_place",
+    "replaceable",
     "sha256",
     "sync_directory",
     "verify",
@@ -127,25 +129,36 @@ def written_atomically(target: str | os.PathLike[str], marker: str) -> Iterator[
         ValueError: if something else is at `target`: nobody's files are overwritten.
         OSError: if it cannot be written.
     """
+    target = replaceable(target, marker)
+    with _workplace(target) as beside:
+        new = beside / _NEW
+        new.mkdir()
+        yield new
+        put_in_place(new, target)
+
+
+def replaceable(target: str | os.PathLike[str], marker: str) -> Path:
+    """The path of a directory that may be written or replaced, see `written_atomically`; makes the one above."""
     target = Path(os.path.abspath(Path(target).expanduser()))
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise ValueError(f"{target} is not a directory; choose another place.")
     if target.is_dir() and any(target.iterdir()) and not (target / marker).is_file():
         raise ValueError(f"{target} holds other files, which are not overwritten; choose a new or an empty directory.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _workplace(target) as beside:
-        new = beside / _NEW
-        new.mkdir()
-        yield new
-        for folder, _, files in os.walk(new):
-            for file in files:
-                _sync(Path(folder, file))
-            sync_directory(Path(folder))
-        if target.exists():
-            _exchange(new, target)
-        else:
-            new.rename(target)
-        sync_directory(target.parent)
+    return target
+
+
+def put_in_place(new: Path, target: Path) -> None:
+    """Makes a directory survive a power cut, and exchanges it for `target`, if there is one."""
+    for folder, _, files in os.walk(new):
+        for file in files:
+            _sync(Path(folder, file))
+        sync_directory(Path(folder))
+    if target.exists():
+        _exchange(new, target)
+    else:
+        new.rename(target)
+    sync_directory(target.parent)
 
 
 def check_room(directory: str | os.PathLike[str], size: int) -> None:

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from keras_t2i.data.cartoon_faces import FACE_ATTRIBUTES, face_captions, faces, render_faces
     from keras_t2i.data.check import FolderReport, check_folder
     from keras_t2i.data.folder import from_folder
+    from keras_t2i.data.from_packed import from_packed
     from keras_t2i.data.inventory import Inventory
-    from keras_t2i.data.packed import PackedImages, pack
-    from keras_t2i.data.pipeline import CaptionedImages, Split
+    from keras_t2i.data.packed import PackedImages
+    from keras_t2i.data.packing import pack, pack_source
+    from keras_t2i.data.pipeline import CaptionedImages
     from keras_t2i.data.rows import SkippedRow
     from keras_t2i.data.shape_words import HELD_OUT_SYNONYMS, SHAPE_SYNONYMS
+    from keras_t2i.data.split import Split
     from keras_t2i.data.synthetic import (
         ATTRIBUTES,
         SHAPE_ATTRIBUTES,
@@ -45,8 +48,10 @@ __all__ = [
     "face_captions",
     "faces",
     "from_folder",
+    "from_packed",
     "from_tfds",
     "pack",
+    "pack_source",
     "render_faces",
     "render_shapes",
     "shape_captions",
@@ -65,8 +70,10 @@ __getattr__ = lazy(
         "cartoon_faces": ["FACE_ATTRIBUTES", "face_captions", "faces", "render_faces"],
         "folder": ["from_folder"],
         "inventory": ["Inventory"],
-        "packed": ["PackedImages", "pack"],
-        "pipeline": ["CaptionedImages", "Split"],
+        "from_packed": ["from_packed"],
+        "packed": ["PackedImages"],
+        "packing": ["pack", "pack_source"],
+        "pipeline": ["CaptionedImages"],
         "rows": ["SkippedRow"],
         "shape_words": ["HELD_OUT_SYNONYMS", "SHAPE_SYNONYMS"],
         "synthetic": [
@@ -77,6 +84,7 @@ __getattr__ = lazy(
             "shape_synonym_captions",
             "shapes",
         ],
+        "split": ["Split"],
         "tfds": ["from_tfds"],
     },
 )

@@ -13,7 +13,8 @@ from rich.progress import track
 
 from keras_t2i.core.cache import Cache
 from keras_t2i.core.pixels import from_bytes
-from keras_t2i.data.pipeline import CaptionedImages, Split
+from keras_t2i.data.pipeline import CaptionedImages
+from keras_t2i.data.split import Split
 
 __all__ = ["coded"]
 

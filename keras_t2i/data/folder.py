@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -18,13 +16,12 @@ from keras_t2i.data.images import Reading
 from keras_t2i.data.inventory import Inventory
 from keras_t2i.data.labels import check_caption_template
 from keras_t2i.data.looks import notices
-from keras_t2i.data.pipeline import CaptionedImages, Split
-from keras_t2i.data.rows import CaptionedFile, SkippedRow, read_rows
+from keras_t2i.data.pipeline import CaptionedImages
+from keras_t2i.data.rows import CaptionedFile, SkippedRow, check_skipped, read_rows, skipped_summary
+from keras_t2i.data.split import Split
+from keras_t2i.data.splits import MIN_IMAGES, drawn_by_content
 
 __all__ = ["FolderContents", "from_folder", "read_folder"]
-
-_MIN_IMAGES = 2  # A mismatched caption is another image's caption.
-_NAMED_ROWS = 3
 
 
 def from_folder(
@@ -117,10 +114,10 @@ def from_folder(
     positions = contents.splits(validation_share, seed, inventory)
     held_out = positions.get("validation", positions.get("test"))
     train = positions.get("train", np.empty(0, np.int64))
-    if len(train) < _MIN_IMAGES:
+    if len(train) < MIN_IMAGES:
         counts = ", ".join(f"{name} {len(numbers)}" for name, numbers in positions.items()) or "none"
         raise ValueError(
-            f"Training needs at least {_MIN_IMAGES} usable training images; {contents.folder!r} has {len(train)}"
+            f"Training needs at least {MIN_IMAGES} usable training images; {contents.folder!r} has {len(train)}"
             f" (images by split: {counts})."
         )
     for note in contents.notes:
@@ -185,15 +182,7 @@ class FolderContents:
 
     def _drawn(self, numbers: list[int], share: float, seed: int) -> set[int]:
         """Draws by the files' content, so that copies stay together, whatever their names and order."""
-        by_content: dict[bytes, list[int]] = {}
-        for number, digest in zip(numbers, self._digests(numbers), strict=True):
-            by_content.setdefault(hashlib.sha256(f"{seed}/{int(digest, 16)}".encode()).digest(), []).append(number)
-        drawn: set[int] = set()
-        wanted = min(math.ceil(share * len(numbers)), len(numbers) - _MIN_IMAGES)
-        for _, same in sorted(by_content.items()):
-            if len(drawn) + len(same) <= wanted:
-                drawn.update(same)
-        return drawn
+        return drawn_by_content(numbers, self._digests(numbers), share, seed)
 
     def _put_back(self, numbers: dict[str, list[int]], inventory: Inventory) -> None:
         """Moves images to the side on which a run has had them."""
@@ -219,7 +208,7 @@ class FolderContents:
 
     def skipped_summary(self) -> str:
         """One sentence: how many rows cannot be used, and the first few by name."""
-        return _summary(self.folder, self.skipped, self.num_rows)
+        return skipped_summary(self.folder, self.skipped, self.num_rows)
 
 
 def read_folder(
@@ -243,7 +232,7 @@ def read_folder(
     reading = reading or Reading()
     check_caption_template(caption_template)
     rows = read_rows(folder, Wanted(caption_column, caption_template), captions)
-    _check_skipped(str(folder), rows.skipped, rows.num_rows, max_skipped_share)  # Before an hour of decoding.
+    check_skipped(str(folder), rows.skipped, rows.num_rows, max_skipped_share)  # Before an hour of decoding.
     stamps = "\n".join(f"{file.name}\t{file.size}\t{file.modified}" for file in rows.files)
     records = decoded_images(
         tf.data.Dataset.from_tensor_slices(tf.constant([os.fsencode(file.path) for file in rows.files], tf.string)),
@@ -262,7 +251,7 @@ def read_folder(
         for source in file.sources
     ]
     skipped = sorted([*rows.skipped, *damaged], key=lambda row: (row.file, row.line or 0))
-    _check_skipped(str(folder), skipped, rows.num_rows, max_skipped_share)
+    check_skipped(str(folder), skipped, rows.num_rows, max_skipped_share)
     usable = np.flatnonzero(errors == b"")
     files = tuple(rows.files[number] for number in usable)
     return FolderContents(
@@ -277,16 +266,3 @@ def read_folder(
         rows.notes,
         reading,
     )
-
-
-def _check_skipped(folder: str, skipped: list[SkippedRow], num_rows: int, max_skipped_share: float) -> None:
-    if len(skipped) > max_skipped_share * num_rows:
-        raise ValueError(
-            f"{_summary(folder, skipped, num_rows)} At most {max_skipped_share:.0%} may be so (`max_skipped_share`);"
-            f" `keras-t2i data check {folder}` names them all."
-        )
-
-
-def _summary(folder: str, skipped: list[SkippedRow] | tuple[SkippedRow, ...], num_rows: int) -> str:
-    named = "; ".join(map(str, skipped[:_NAMED_ROWS])) + ("; ..." if len(skipped) > _NAMED_ROWS else "")
-    return f"{len(skipped)} of {num_rows} rows of {folder!r} cannot be used ({named})."

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from keras_t2i.core.files import write_file
-from keras_t2i.data.pipeline import Split
+from keras_t2i.data.split import Split
 
 __all__ = ["Inventory"]
 
@@ -29,16 +29,20 @@ class Inventory:
         held_out: Images that are not, likewise.
         earlier: Digests of images that were trained on and are no longer there.
         steps_per_epoch: Of a new run on these data.
+        packed: Of packed images, which are too many to be listed: what tells all of them from any others.
     """
 
     train: Sequence[str]
     held_out: Sequence[str]
     earlier: Sequence[str] = ()
     steps_per_epoch: int = 0
+    packed: str = ""
 
     @classmethod
     def of(cls, dataset: Any, steps_per_epoch: int = 0) -> Self:
         """That of a `CaptionedImages`. Images without a file, which are rendered, are told apart by their number."""
+        if getattr(dataset, "packed", None) is not None:
+            return cls((), (), steps_per_epoch=steps_per_epoch, packed=dataset.packed.fingerprint)
         train, held_out = _lines(dataset.train_split, "train"), _lines(dataset.validation_split, "held out")
         return cls(train, held_out, steps_per_epoch=steps_per_epoch)
 
@@ -81,6 +85,8 @@ class Inventory:
 
     def changes(self, now: Inventory) -> str:
         """What is otherwise in the data now, for people: `"3 images added, 1 gone"`; empty where nothing is."""
+        if self.packed or now.packed:
+            return "" if self.packed == now.packed else "what was packed is not what it was"
         before, after = ([*each.train, *each.held_out] for each in (self, now))
         old, new = (Counter(map(_image, lines)) for lines in (before, after))
         added, gone = new - old, old - new

@@ -51,13 +51,15 @@ LAYOUTS = {
 """Layouts, in the order in which they are tried."""
 
 _WRITE_OUT = "write its images and captions out as files, as the guide on data shows"
+_PACK = "pass it to 'keras-t2i data pack', and train on what that writes"
 _PACKED = {
     r"\.(zip|7z|rar)": ("an archive", "unpack it"),
-    r"\.(tar|tar\.\w+|tgz)": ("a tar archive, as webdataset has them", "unpack it (tar -xf)"),
-    r"\.parquet": ("a Parquet table", _WRITE_OUT),
+    r"\.(tar\.\w+|tgz)": ("a compressed tar archive", "unpack it (tar -xf)"),
+    r"\.tar": ("a tar archive, as webdataset has them", _PACK),
+    r"\.parquet": ("a Parquet table", _PACK),
     r"\.arrow": ("an Arrow table", _WRITE_OUT),
     r"\.tfrecord(-\d+-of-\d+)?": ("a file of TensorFlow records", "pass tfds:NAME if TensorFlow Datasets prepared it"),
-    r"(^|/)packed\.json": ("what data pack has written", "train on it with keras_t2i.data.PackedImages"),
+    r"(^|/)packed\.json": ("what data pack has written", "pass it to train as it is"),
     r"\.(h5|hdf5|lmdb|mdb|npz|pkl|pickle)": ("a file of arrays or objects", _WRITE_OUT),
 }
 """Files that hold images or captions and are not opened here: how their names end, what they are, what to do."""

@@ -12,10 +12,13 @@ from keras_t2i.core.tables import Table
 if TYPE_CHECKING:
     from keras_t2i.data.pipeline import CaptionedImages
 
-__all__ = ["FITS", "RENDERED", "TFDS", "Rendered", "is_folder"]
+__all__ = ["FITS", "PACKED", "RENDERED", "TFDS", "Rendered", "is_folder"]
 
 TFDS = "tfds"
 """What stands before the colon in `tfds:NAME`."""
+
+PACKED = "packed.json"
+"""The file that says what a directory of packed images holds."""
 
 
 @dataclass(frozen=True)

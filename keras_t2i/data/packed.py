@@ -1,10 +1,15 @@
-"""Captioned images as plain arrays, ready to train on where there is neither TensorFlow nor a text encoder."""
+"""Packed images: decoded, with captions and embeddings, on a disk from which only what is asked for is read.
+
+`keras_t2i.data.packing` writes them. Neither TensorFlow nor a text encoder is needed to train on them.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,34 +17,39 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from keras_t2i.core.files import bytes_below, write_array, written_atomically
+from keras_t2i.core.files import sha256
+from keras_t2i.core.gate import file_size, read_json
 from keras_t2i.core.pixels import from_bytes
+from keras_t2i.data.names import PACKED
+from keras_t2i.data.shards import DamagedShardError, Pixels, Rows, Texts
 
-__all__ = ["PackedBatches", "PackedImages", "PackedSplit", "pack"]
+__all__ = ["ENCODER", "FORMAT", "PackedBatches", "PackedImages", "PackedSplit", "fingerprint_of"]
 
-_FORMAT = "keras_t2i packed 1"
-_ABOUT = "packed.json"
-_ENCODER = "text_encoder"
-_CHUNK = 512
+FORMAT = "keras_t2i packed 2"
+ENCODER = "text_encoder"
+"""Directory of a text encoder that is not in the package."""
+_SPLITS = ("train", "validation")
+_PARTS = ("rows.npy", "starts.npy", "caption-ids.npy", "captions.bin", "caption-starts.npy", "embeddings.npy")
+_SHARD = re.compile(r"images-\d{5,}\.bin")
 
 
 @dataclass(frozen=True, eq=False)
 class PackedSplit:
-    """One side, training or validation, of packed images.
+    """One side, training or validation, of packed images: arrays, or what reads rows of such from the disk.
 
     Args:
-        images: uint8, shape `(N, H, W, 3)`; read from the disk as it is needed.
+        images: uint8, shape `(N, H, W, 3)`.
         captions: Every distinct caption.
-        embeddings: Their sentence embeddings, float16, shape `(len(captions), D)`.
+        embeddings: Their sentence embeddings, float16, shape `(len(captions), D)`; token numbers are float32.
         caption_ids: Positions in `captions` of the captions of image 0, then of image 1, and so on, int32.
         starts: Where those of each image begin in `caption_ids`, and where the last ones end, int64, shape `(N + 1,)`.
     """
 
-    images: np.ndarray
-    captions: list[str]
-    embeddings: np.ndarray
-    caption_ids: np.ndarray
-    starts: np.ndarray
+    images: np.ndarray | Pixels
+    captions: Sequence[str]
+    embeddings: np.ndarray | Rows
+    caption_ids: np.ndarray | Rows
+    starts: np.ndarray | Rows
 
     @property
     def num_images(self) -> int:
@@ -48,7 +58,7 @@ class PackedSplit:
 
 @dataclass(frozen=True)
 class PackedImages:
-    """Captioned images with their embeddings, in a few files that NumPy reads.
+    """Captioned images with their embeddings, decoded once; what is not asked for stays on the disk.
 
     ```python
     packed = PackedImages.read("packed")
@@ -66,6 +76,7 @@ class PackedImages:
         embedding_dim: Length D of the sentence embeddings.
         name: Short name for messages and model cards.
         text_of: What a preset says of the text encoder that the embeddings are of.
+        fingerprint: Tells this content from any other; empty for what was never written.
     """
 
     train: PackedSplit
@@ -74,35 +85,53 @@ class PackedImages:
     embedding_dim: int
     name: str
     text_of: dict[str, Any]
+    fingerprint: str = ""
 
     @classmethod
     def read(cls, directory: str | os.PathLike[str]) -> Self:
-        """Reads what `pack` has written.
+        """Opens what `keras-t2i data pack` has written.
+
+        All but the images is compared with its checksums now, an image when it is read: `verify` reads them all.
 
         Raises:
             ValueError: if it is not that, or a file is missing or damaged; in one line.
         """
         directory = Path(directory)
         try:
-            about = json.loads((directory / _ABOUT).read_text(encoding="utf-8"))
-            if about["format"] != _FORMAT:
-                raise ValueError(f"its format is {about['format']!r}, and {_FORMAT!r} is read here")
-            splits = {name: _read_split(directory, name) for name in about["splits"]}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            about = read_json(directory / PACKED)
+            if about["format"] != FORMAT:
+                raise ValueError(f"its format is {about['format']!r}, and {FORMAT!r} is read here: pack them again")
+            _check_files(directory, about["files"])
+            image_size = _size(about["image_size"])
+            there = _SPLITS[: len(about["splits"])]
+            splits = {name: _opened(directory, name, image_size, about["files"]) for name in there}
+            counts = {name: split.num_images for name, split in splits.items()}
+            if counts != about["splits"]:
+                raise ValueError(f"it should have images {about['splits']}, and has {counts}")
+            text_of, name = dict(about["text_of"]), str(about["name"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+            why = getattr(error, "strerror", None) or f"{error}".rstrip(".")
             raise ValueError(
-                f"{directory} holds no packed images ({error}): make them with 'keras-t2i data pack'."
+                f"{directory} holds no packed images ({why}): make them with 'keras-t2i data pack'."
             ) from error
-        text_of = dict(about["text_of"])
-        if (directory / _ENCODER).is_dir():
-            text_of["files"] = str((directory / _ENCODER).resolve())
-        return cls(
-            splits["train"],
-            splits.get("validation"),
-            int(about["image_size"]),
-            splits["train"].embeddings.shape[1],
-            about["name"],
-            text_of,
-        )
+        if (directory / ENCODER).is_dir():
+            text_of["files"] = str((directory / ENCODER).resolve())
+        train, fingerprint = splits["train"], fingerprint_of(about["files"])
+        dim = train.embeddings.shape[1]
+        return cls(train, splits.get("validation"), image_size, dim, name, text_of, fingerprint)
+
+    @staticmethod
+    def verify(directory: str | os.PathLike[str]) -> None:
+        """Compares every file with its checksum, which reads all images.
+
+        Raises:
+            ValueError: if one is missing or was changed; in one line that names it.
+        """
+        PackedImages.read(directory)
+        directory = Path(directory)
+        for name, known in read_json(directory / PACKED)["files"].items():
+            if sha256(directory / name) != known["sha256"]:
+                raise ValueError(f"{directory / name} is damaged: pack the images again, or copy it anew.")
 
     def batches(
         self, split: str = "train", batch_size: int = 32, horizontal_flip: bool = False, seed: int = 0
@@ -127,7 +156,8 @@ class PackedImages:
 class PackedBatches(keras.utils.PyDataset):
     """Batches of packed images: `images`, float32 in [-1, 1], shape `(B, H, W, 3)`, and `sentence_embeddings`.
 
-    What is in a batch follows from seed, epoch and number of the batch alone.
+    What is in a batch follows from seed, epoch and number of the batch alone. In memory are 17 bytes an image: its
+    place in the order of the epoch, which of its captions, and whether it is mirrored.
 
     Args:
         split: Where from.
@@ -157,10 +187,10 @@ class PackedBatches(keras.utils.PyDataset):
 
     def __getitem__(self, number: int) -> tuple[dict[str, np.ndarray]]:
         place = slice(number * self.batch_size, (number + 1) * self.batch_size)
-        order = self._order[place]
+        order, flipped = self._order[place], self._flipped[place]
         images = from_bytes(self.split.images[order].astype(np.float32))
-        images[self._flipped[place]] = images[self._flipped[place], :, ::-1]
-        text = self.split.embeddings[self._captions[place]].astype(np.float32)
+        images[flipped] = images[flipped, :, ::-1]
+        text = self.split.embeddings[self._captions(order, self._chosen[place])].astype(np.float32)
         return ({"images": images, "sentence_embeddings": text},)
 
     def on_epoch_end(self) -> None:
@@ -170,77 +200,52 @@ class PackedBatches(keras.utils.PyDataset):
 
     def _draw(self) -> None:
         random = np.random.default_rng([self.seed, self.epoch])
-        count, starts = self.split.num_images, self.split.starts
+        count = self.split.num_images
         self._order = random.permutation(count) if self.shuffled else np.arange(count)
-        first, last = starts[self._order], starts[self._order + 1]
-        chosen = random.random(count) * (last - first) if self.shuffled else self._order % (last - first)
-        self._captions = self.split.caption_ids[first + chosen.astype(np.int64)]
+        self._chosen = random.random(count) if self.shuffled else self._order
         self._flipped = (random.random(count) < 0.5) & (self.horizontal_flip and self.shuffled)
 
-
-def pack(dataset: Any, directory: str | os.PathLike[str], encoder: Any) -> dict[str, Any]:
-    """Writes images and their embeddings as plain arrays.
-
-    Args:
-        dataset: A `keras_t2i.data.CaptionedImages`, encoded. Of images that are rendered anew each time, one of each.
-        directory: Where to; packed images that are there are replaced.
-        encoder: The text encoder of the embeddings: one from outside the package is written too.
-
-    Returns:
-        What was written: numbers of images and captions, and megabytes.
-
-    Raises:
-        ValueError: if the data set is not encoded, or other files are in the way.
-        OSError: if the files cannot be written.
-    """
-    splits = {"train": dataset.train_split, "validation": dataset.validation_split}
-    splits = {name: split for name, split in splits.items() if split is not None}
-    if any(split.embeddings is None for split in splits.values()):
-        raise ValueError("The images have no embeddings: pass `dataset.encode(text_encoder)`.")
-    with written_atomically(directory, marker=_ABOUT) as folder:
-        for name, split in splits.items():
-            _write_split(folder, name, split, dataset.image_size)
-        text_of = {
-            "text_encoder": encoder.packaged_name,
-            "text_encoder_fingerprint": encoder.fingerprint,
-            "sequence_length": encoder.sequence_length,
-        }
-        if encoder.packaged_name is None:
-            encoder.save_to_preset(folder / _ENCODER)
-        about = {
-            "format": _FORMAT,
-            "name": dataset.name,
-            "image_size": dataset.image_size,
-            "splits": list(splits),
-            "text_of": text_of,
-        }
-        (folder / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        size = bytes_below(folder)
-    counts = {f"{name}_images": split.num_images for name, split in splits.items()}
-    return {**counts, "captions": sum(len(split.captions) for split in splits.values()), "megabytes": size / 1e6}
+    def _captions(self, order: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        first, last = (np.asarray(self.split.starts[order + more]).astype(np.int64) for more in (0, 1))
+        which = chosen * (last - first) if self.shuffled else chosen % (last - first)
+        return self.split.caption_ids[first + which.astype(np.int64)]
 
 
-def _write_split(folder: Path, name: str, split: Any, image_size: int) -> None:
-    """Images go to the disk some at a time: there may be more of them than fit into memory."""
-    count = split.num_images
-    chunks = (np.arange(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK))
-    pieces = (split.pixels(numbers).tobytes() for numbers in chunks)
-    write_array(folder / f"{name}-images.npy", np.uint8, (count, image_size, image_size, 3), pieces)
-    starts = np.cumsum([0, *map(len, split.caption_ids)])
-    np.savez(
-        folder / f"{name}-text.npz",
-        captions=np.frombuffer(json.dumps(list(split.captions)).encode(), np.uint8),
-        embeddings=split.embeddings.astype(np.float16),
-        caption_ids=np.asarray([i for ids in split.caption_ids for i in ids], np.int32),
-        starts=starts.astype(np.int64),
+def fingerprint_of(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """What tells packed images from others: of the checksums of their files."""
+    return hashlib.sha256(json.dumps([[name, files[name]["sha256"]] for name in sorted(files)]).encode()).hexdigest()
+
+
+def _check_files(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Makes sure that all files are there, of the length that they had; those that are no images are read."""
+    tables = {f"{split}-{part}" for split in _SPLITS for part in _PARTS} | {"skipped.jsonl"}
+    for name, known in files.items():
+        if name not in tables and not _SHARD.fullmatch(name):
+            raise ValueError(f"it lists {name[:80]!r}, which is none of its files")
+        try:
+            size = file_size(directory / name)
+        except FileNotFoundError as error:
+            raise ValueError(f"{name} is missing") from error
+        if size != known["bytes"]:
+            raise ValueError(f"{name} has {size} bytes, and should have {known['bytes']}")
+        if name in tables and sha256(directory / name) != known["sha256"]:
+            raise ValueError(f"{name} is damaged or was changed")
+
+
+def _size(value: Any) -> int:
+    if not isinstance(value, int) or not 8 <= value <= 1024:
+        raise ValueError(f"images of {str(value)[:20]} pixels are none")
+    return value
+
+
+def _opened(directory: Path, name: str, image_size: int, files: Mapping[str, Any]) -> PackedSplit:
+    if missing := [part for part in _PARTS if f"{name}-{part}" not in files]:
+        raise ValueError(f"{name}-{missing[0]} is missing")
+    rows, starts, ids, caption_starts, embeddings = (
+        Rows(directory / f"{name}-{part}") for part in _PARTS if part.endswith(".npy")
     )
-
-
-def _read_split(directory: Path, name: str) -> PackedSplit:
-    images = np.load(directory / f"{name}-images.npy", mmap_mode="r", allow_pickle=False)
-    with np.load(directory / f"{name}-text.npz", allow_pickle=False) as text:
-        arrays: dict[str, np.ndarray] = {key: text[key] for key in text.files}
-    captions: Sequence[str] = json.loads(arrays.pop("captions").tobytes())
-    if len(arrays["starts"]) != len(images) + 1 or len(captions) != len(arrays["embeddings"]):
-        raise ValueError(f"the files of {name} do not belong together")
-    return PackedSplit(images, list(captions), **arrays)
+    captions = Texts(directory / f"{name}-captions.bin", caption_starts)
+    fitting = len(starts) == len(rows) + 1 and len(captions) == len(embeddings) and embeddings.shape[1:]
+    if not fitting or not len(rows) or starts[-1] != len(ids) or starts.dtype.kind + ids.dtype.kind not in ("ui", "ii"):
+        raise DamagedShardError(f"the files of {name} do not belong together")
+    return PackedSplit(Pixels(directory, rows, image_size), captions, embeddings, ids, starts)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_t2i.data.pipeline import Split
+from keras_t2i.data.split import Split
 
 __all__ = ["Pairs", "real_pairs"]
 

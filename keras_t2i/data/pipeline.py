@@ -4,92 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.core.pixels import to_uint8
 from keras_t2i.data.caption_variants import Variants
 from keras_t2i.data.rows import SkippedRow
+from keras_t2i.data.split import Packed, Split
 
-__all__ = ["CaptionedImages", "Split"]
-
-_IN_GRAPH = 1 << 28
-"""Bytes of embeddings that are kept in the graph of the pipeline."""
+__all__ = ["CaptionedImages"]
 
 
 class SupportsEncode(Protocol):
     """What `CaptionedImages.encode` needs of a text encoder (or of a caching wrapper around one)."""
 
     def encode(self, captions: Sequence[str]) -> np.ndarray: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """One side (training or validation) of a captioned image set.
-
-    Args:
-        captions: Every distinct caption of this split.
-        caption_ids: For each image, the positions in `captions` of the captions that describe it; at least one each.
-        load_images: A function traceable by `tf.data`: image numbers, int64 of shape `(B,)`, and one random seed
-            each, int64 of shape `(B, 2)`, to images in [-1, 1], float32 of shape `(B, H, W, 3)`. File-backed sources
-            ignore the seeds; rendered ones draw their variations from them.
-        labels: Optional integer attributes of each image, shape `(num_images, num_attributes)`.
-        embeddings: Sentence embeddings of `captions`, float32, shape `(len(captions), D)`, or `None`.
-        digests: What tells the content of each image from that of others, or `None` where they have no files.
-        latents: The noise that each image was drawn from, float32, shape `(num_images, Z)`, or `None` where they are
-            real: a generator that is to learn them is given it.
-        codes: What an autoencoder has made of some variants of each image, shape `(num_images, variants, h, w, C)`, or
-            `None`: batches then hold it, float32, and no images.
-    """
-
-    captions: tuple[str, ...]
-    caption_ids: tuple[tuple[int, ...], ...]
-    load_images: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    labels: np.ndarray | None = None
-    embeddings: np.ndarray | None = None
-    digests: tuple[str, ...] | None = None
-    latents: np.ndarray | None = None
-    codes: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        if not self.caption_ids:
-            raise ValueError("A split needs at least one image; got none. Check the paths and the split names.")
-        empty = next((number for number, ids in enumerate(self.caption_ids) if not ids), None)
-        if empty is not None:
-            raise ValueError(f"Every image needs a caption; image number {empty} has none.")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Split):
-            return NotImplemented
-        plain = ("captions", "caption_ids", "load_images", "digests")
-        return all(getattr(self, name) == getattr(other, name) for name in plain) and all(
-            np.array_equal(getattr(self, name), getattr(other, name))
-            for name in ("labels", "embeddings", "latents", "codes")
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.captions, self.caption_ids))
-
-    @property
-    def num_images(self) -> int:
-        return len(self.caption_ids)
-
-    def caption_of_each(self) -> np.ndarray:
-        """Positions in `captions` of one fixed caption an image, int64: image number n has its n-th, counted around."""
-        return np.asarray([ids[number % len(ids)] for number, ids in enumerate(self.caption_ids)], np.int64)
-
-    def pixels(self, numbers: np.ndarray, seed: int = 10**6, chunk_size: int = 64) -> np.ndarray:
-        """Returns the images of these numbers as uint8, shape `(len(numbers), H, W, 3)`."""
-        numbers = np.asarray(numbers, np.int64)
-        seeds = np.stack([np.full_like(numbers, seed), numbers], axis=1)
-        starts = range(0, len(numbers), chunk_size)
-        chunks = [slice(start, start + chunk_size) for start in starts]
-        images = [np.asarray(self.load_images(numbers[chunk], seeds[chunk])) for chunk in chunks]
-        return to_uint8(np.concatenate(images))
 
 
 @dataclass(frozen=True)
@@ -112,6 +44,8 @@ class CaptionedImages:
         seed: Seed of order, captions drawn and flips.
         name: Short name for messages and model cards.
         skipped: Rows of the source that could not be used, and why.
+        packed: Where they were packed: the fingerprint of all of it, and what is said of the text encoder, whose
+            embeddings came with them (see `keras_t2i.data.from_packed`).
     """
 
     train_split: Split
@@ -122,6 +56,7 @@ class CaptionedImages:
     seed: int = 0
     name: str = "captioned images"
     skipped: tuple[SkippedRow, ...] = ()
+    packed: Packed | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -170,23 +105,42 @@ class CaptionedImages:
         if split is None:
             return None
         first = split.caption_of_each()
-        fixed = {"captions": tf.gather(_captions(split), first)}
+        fixed = {"captions": tf.gather(split.caption_tensor(), first)}
         if split.labels is not None:
             fixed["labels"] = tf.constant(split.labels)
 
         def load(indices: tf.Tensor) -> dict[str, tf.Tensor]:
             known = {name: tf.gather(values, indices) for name, values in fixed.items()}
-            known[_text_key(split)] = _texts(split, tf.gather(first, indices))
+            known[split.text_key] = split.text_rows(tf.gather(first, indices))
             if split.codes is not None:
-                return {"codes": _codes(split, indices, tf.zeros_like(indices)), **known}
+                return {"codes": split.code_rows(indices, tf.zeros_like(indices, tf.float32)), **known}
             seeds = tf.stack([tf.fill(tf.shape(indices), tf.constant(self.seed, tf.int64)), indices], axis=1)
             return {"images": self._shaped(split.load_images(indices, seeds)), **known}
 
         batches = tf.data.Dataset.range(split.num_images).batch(self.batch_size)
         return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
+    def validation_sample(self, max_images: int) -> tf.data.Dataset | None:
+        """`validation` of so many held-out images at most: drawn by the seed, always the same, where there are more.
+
+        Args:
+            max_images: How many.
+        """
+        split = self.validation_split
+        if split is None or split.num_images <= max_images:
+            return self.validation
+        chosen = np.random.default_rng(self.seed).choice(split.num_images, max_images, replace=False)
+        return replace(self, validation_split=split.subset(np.sort(chosen))).validation
+
     def encode(self, text_encoder: SupportsEncode) -> CaptionedImages:
-        """Returns the same set with every distinct caption embedded once, ahead of training."""
+        """Returns the same set with every distinct caption embedded once, ahead of training.
+
+        Raises:
+            ValueError: if they were packed with the embeddings of another text encoder.
+        """
+        if self.packed is not None:
+            self.packed.check(getattr(text_encoder, "fingerprint", None), self.name)
+            return self
 
         def encoded(split: Split) -> Split:
             return replace(split, embeddings=np.asarray(text_encoder.encode(split.captions), np.float32))
@@ -240,51 +194,15 @@ class CaptionedImages:
             seeds,
             fn_output_signature=tf.TensorSpec((2,), tf.float32),
         )
-        counts = np.fromiter(map(len, split.caption_ids), np.int64)
-        count = tf.gather(counts, indices)
-        offset = tf.minimum(tf.cast(draws[:, 0] * tf.cast(count, tf.float32), tf.int64), count - 1)
-        all_ids = np.fromiter(itertools.chain.from_iterable(split.caption_ids), np.int64)
-        chosen = tf.gather(all_ids, tf.gather(np.cumsum(counts) - counts, indices) + offset)
-        found = {_text_key(split): _texts(split, chosen)}
+        texts = {split.text_key: split.texts(indices, draws[:, 0])}
         if split.latents is not None:
-            found["latents"] = tf.gather(tf.constant(split.latents), indices)
+            texts["latents"] = tf.gather(tf.constant(split.latents), indices)
         if split.codes is not None:
-            variants = tf.cast(draws[:, 1] * split.codes.shape[1], tf.int64)
-            return {"codes": _codes(split, indices, variants), **found}
+            return {"codes": split.code_rows(indices, draws[:, 1]), **texts}
         images = self._shaped(split.load_images(indices, seeds))
         if self.horizontal_flip:
             images = tf.where(draws[:, 1, None, None, None] < 0.5, images[:, :, ::-1], images)
-        return {"images": images, **found}
+        return {"images": images, **texts}
 
     def _shaped(self, images: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(images, (None, self.image_size, self.image_size, 3))
-
-
-def _text_key(split: Split) -> str:
-    return "captions" if split.embeddings is None else "sentence_embeddings"
-
-
-def _texts(split: Split, numbers: tf.Tensor) -> tf.Tensor:
-    """The captions of these numbers, or their embeddings."""
-    if split.embeddings is None:
-        return tf.gather(_captions(split), numbers)
-    if split.embeddings.nbytes <= _IN_GRAPH:
-        return tf.gather(tf.constant(split.embeddings), numbers)
-    return _rows(split.embeddings, numbers)
-
-
-def _codes(split: Split, numbers: tf.Tensor, variants: tf.Tensor) -> tf.Tensor:
-    """One variant of each of these images, as an autoencoder has it."""
-    codes = split.codes
-    assert codes is not None  # Or nobody asks.
-    return _rows(codes.reshape(-1, *codes.shape[2:]), numbers * codes.shape[1] + variants)
-
-
-def _rows(array: np.ndarray, numbers: tf.Tensor) -> tf.Tensor:
-    """Rows of an array that stays where it is: a graph can hold 2 GiB at most."""
-    found = tf.numpy_function(lambda those: array[those].astype(np.float32), [numbers], tf.float32, stateful=False)
-    return tf.ensure_shape(found, (None, *array.shape[1:]))
-
-
-def _captions(split: Split) -> tf.Tensor:
-    return tf.constant([caption.encode("utf-8") for caption in split.captions])

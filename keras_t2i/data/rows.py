@@ -9,6 +9,7 @@ import os
 import stat
 import tokenize
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,20 @@ from keras_t2i.data.listing import Listing, named
 from keras_t2i.data.split_lists import listed_splits
 from keras_t2i.data.splits import SPLIT_NAMES, split_of_folders
 
-__all__ = ["MAX_CAPTION_CHARACTERS", "CaptionedFile", "FolderRows", "SkippedRow", "caption_problem", "read_rows"]
+__all__ = [
+    "MAX_CAPTION_CHARACTERS",
+    "CaptionedFile",
+    "FolderRows",
+    "SkippedRow",
+    "UnusableRowError",
+    "caption_problem",
+    "check_skipped",
+    "read_rows",
+    "skipped_summary",
+    "usable_captions",
+]
 
+_NAMED_ROWS = 3
 MAX_CAPTION_CHARACTERS = 2000
 """Longer captions skip their row: no encoder reads that far, and such a text is rarely a caption."""
 
@@ -92,7 +105,7 @@ class FolderRows:
     notes: tuple[str, ...] = ()
 
 
-class _UnusableRowError(ValueError):
+class UnusableRowError(ValueError):
     """The reason why a row is skipped."""
 
 
@@ -117,7 +130,7 @@ def read_rows(folder: str | os.PathLike[str], wanted: Wanted | None = None, capt
     for row in found.rows:
         try:
             _add(_captioned_file(row, place, captions), by_name)
-        except _UnusableRowError as error:
+        except UnusableRowError as error:
             result.skipped.append(SkippedRow(*row.source, str(error)))
     result.files = list(by_name.values())
     told = {row.file for row in result.skipped if row.line is None}
@@ -157,19 +170,19 @@ def _notes(folder: str, rows: FolderRows, num_images: int) -> list[str]:
 
 def _captioned_file(row: CaptionRow, place: _Place, captions: bool) -> CaptionedFile:
     if row.problem:
-        raise _UnusableRowError(row.problem)
+        raise UnusableRowError(row.problem)
     name, split = row.file_name, row.split
     if not isinstance(name, str) or not name.strip() or "\0" in name:
-        raise _UnusableRowError("no usable file_name")
+        raise UnusableRowError("no usable file_name")
     if split is not None and not isinstance(split, str):
-        raise _UnusableRowError(f"split {_short(split)} is not a name")
+        raise UnusableRowError(f"split {_short(split)} is not a name")
     split = (split or "").strip().lower()
     if not _is_unicode(name + split):
-        raise _UnusableRowError("file_name or split is not valid UTF-8")
+        raise UnusableRowError("file_name or split is not valid UTF-8")
     try:
         located = place.listing.locate(row.directory, name, row.table_split)
     except ValueError as error:
-        raise _UnusableRowError(str(error)) from error
+        raise UnusableRowError(str(error)) from error
     place.named.add(located)
     path, status = _file(os.path.join(place.listing.folder, located), name, place.root)
     inside = path[len(os.path.join(place.root, "")) :].replace(os.sep, "/")
@@ -177,7 +190,7 @@ def _captioned_file(row: CaptionRow, place: _Place, captions: bool) -> Captioned
     return CaptionedFile(
         inside,
         path,
-        _usable_captions(row.captions) if captions else [""],
+        usable_captions(row.captions) if captions else [""],
         SPLIT_NAMES.get(split, split) or row.table_split or place.splits.get(located) or split_of_folders(located),
         [row.source],
         status.st_size,
@@ -190,18 +203,18 @@ def _file(path: str, name: str, root: str) -> tuple[str, os.stat_result]:
     try:
         path = os.path.realpath(path)
         if not path.startswith(os.path.join(root, "")):
-            raise _UnusableRowError(f"{_short(name)} leads out of the folder")
+            raise UnusableRowError(f"{_short(name)} leads out of the folder")
         status = os.stat(path)
     except FileNotFoundError as error:
-        raise _UnusableRowError(f"{_short(name)} is missing") from error
+        raise UnusableRowError(f"{_short(name)} is missing") from error
     except OSError as error:
-        raise _UnusableRowError(f"{_short(name)} cannot be opened ({error.strerror})") from error
+        raise UnusableRowError(f"{_short(name)} cannot be opened ({error.strerror})") from error
     if not stat.S_ISREG(status.st_mode):
-        raise _UnusableRowError(f"{_short(name)} is not a regular file")
+        raise UnusableRowError(f"{_short(name)} is not a regular file")
     return path, status
 
 
-def _usable_captions(value: Any) -> list[str]:
+def usable_captions(value: Any) -> list[str]:
     """Returns the distinct captions of a cell: one text, a list of texts, or such a list written in a text.
 
     Control characters become spaces: no encoder reads them, and a terminal would obey them.
@@ -214,14 +227,14 @@ def _usable_captions(value: Any) -> list[str]:
         if text is None:
             continue
         if not isinstance(text, str):
-            raise _UnusableRowError(f"caption {_short(text)} is not a text")
+            raise UnusableRowError(f"caption {_short(text)} is not a text")
         problem = caption_problem(text)
         if problem is None:
             captions[" ".join(spaced(text).split())] = None
         elif spaced(text).strip():
-            raise _UnusableRowError(problem)
+            raise UnusableRowError(problem)
     if not captions:
-        raise _UnusableRowError("empty caption")
+        raise UnusableRowError("empty caption")
     return list(captions)
 
 
@@ -253,6 +266,25 @@ def caption_problem(text: str) -> str | None:
     return None if _is_unicode(text) else "caption is not valid UTF-8"
 
 
+def check_skipped(folder: str, skipped: Sequence[SkippedRow], num_rows: int, max_skipped_share: float) -> None:
+    """Stops where too many rows cannot be used.
+
+    Raises:
+        ValueError: if they are more than this share.
+    """
+    if len(skipped) > max_skipped_share * num_rows:
+        raise ValueError(
+            f"{skipped_summary(folder, skipped, num_rows)} At most {max_skipped_share:.0%} may be so "
+            f"(`max_skipped_share`); `keras-t2i data check {folder}` names them all."
+        )
+
+
+def skipped_summary(folder: str, skipped: Sequence[SkippedRow], num_rows: int) -> str:
+    """One sentence: how many rows cannot be used, and the first few by name."""
+    told = "; ".join(map(str, skipped[:_NAMED_ROWS])) + ("; ..." if len(skipped) > _NAMED_ROWS else "")
+    return f"{len(skipped)} of {num_rows} rows of {folder!r} cannot be used ({told})."
+
+
 def _is_unicode(text: str) -> bool:
     try:
         text.encode("utf-8")
@@ -267,10 +299,10 @@ def _add(file: CaptionedFile, by_name: dict[str, CaptionedFile]) -> None:
     if known is file:
         return
     if known.split != file.split:
-        raise _UnusableRowError(f"split is {file.split}, but {known.split} at {_where(known)}")
+        raise UnusableRowError(f"split is {file.split}, but {known.split} at {_where(known)}")
     new = [caption for caption in file.captions if caption not in known.captions]
     if not new:
-        raise _UnusableRowError(f"repeats {_where(known)}")
+        raise UnusableRowError(f"repeats {_where(known)}")
     known.captions.extend(new)
     known.sources.extend(file.sources)
 

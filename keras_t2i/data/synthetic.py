@@ -14,8 +14,9 @@ import tensorflow as tf
 from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data.caption_variants import synonyms
 from keras_t2i.data.names import Rendered
-from keras_t2i.data.pipeline import CaptionedImages, Split
+from keras_t2i.data.pipeline import CaptionedImages
 from keras_t2i.data.shape_words import HELD_OUT_SYNONYMS, SHAPE_PARAPHRASES, SHAPE_SYNONYMS
+from keras_t2i.data.split import Split
 
 __all__ = [
     "ATTRIBUTES",

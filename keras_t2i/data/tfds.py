@@ -15,8 +15,9 @@ from keras_t2i.data.decoded import decoded_images, open_bytes, pixel_loader
 from keras_t2i.data.images import Reading, window
 from keras_t2i.data.labels import check_caption_template, label_caption
 from keras_t2i.data.looks import found_intensities, notices
-from keras_t2i.data.pipeline import CaptionedImages, Split
+from keras_t2i.data.pipeline import CaptionedImages
 from keras_t2i.data.rows import SkippedRow
+from keras_t2i.data.split import Split
 from keras_t2i.data.tables import CAPTION_COLUMNS
 
 __all__ = ["from_tfds"]

@@ -36,7 +36,7 @@ def discriminator_gap(gan: Any, train: Split, held_out: Split, seed: int = 0) ->
 
     def logits(split: Split) -> np.ndarray:
         numbers = some(split.num_images, _NUM_JUDGED, seed)
-        captions = [split.captions[position] for position in split.caption_of_each()[numbers]]
+        captions = [split.captions[position] for position in split.caption_of_each(numbers)]
         images = from_bytes(split.pixels(numbers).astype(np.float32))
         text = gan.text_encoder.encode(captions)
         batches = [slice(start, start + _AT_ONCE) for start in range(0, len(numbers), _AT_ONCE)]

@@ -85,7 +85,7 @@ def evaluate_model(
     numbers = np.arange(split.num_images)
     if len(numbers) * num_images > max_images:
         numbers = np.random.default_rng(seed).permutation(numbers)[: max(1, max_images // num_images)]
-    captions = [split.captions[position] for position in split.caption_of_each()[numbers]]
+    captions = [split.captions[position] for position in split.caption_of_each(numbers)]
     generated, real = gan.generate(captions, num_images=num_images, seed=seed), split.pixels(numbers)
     examined = Examined(
         split,

@@ -110,7 +110,7 @@ def _retriever(dataset: CaptionedImages, features: ImageFeatures) -> Retriever:
     if len(numbers) > _JUDGE_IMAGES:
         numbers = np.random.default_rng(0).permutation(numbers)[:_JUDGE_IMAGES]
     images = split.pixels(numbers)
-    captions = [[split.captions[position] for position in split.caption_ids[number]] for number in numbers]
+    captions = [[split.captions[position] for position in split.caption_ids[number]] for number in numbers.tolist()]
     key = hashlib.sha256(features.fingerprint.encode())
     key.update(images.tobytes())
     key.update(repr(captions).encode("utf-8", "surrogatepass"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +12,7 @@ from keras_t2i.models import files
 from keras_t2i.runs.config import RunConfig
 from keras_t2i.text import CaptionEncoder, Reading, TextEncoder, reading_of
 
-__all__ = ["check_captions", "read_captions", "reader_of"]
+__all__ = ["check_captions", "check_texts", "read_captions", "reader_of"]
 
 _READERS = "distil_bert_base_multi for most languages, or bge_small_v1.5_zh for Chinese"
 
@@ -29,7 +29,16 @@ def check_captions(encoder: CaptionEncoder, images: CaptionedImages, max_unread_
         ValueError: if more are.
     """
     splits = [split for split in (images.train_split, images.validation_split) if split is not None]
-    reading = reading_of(encoder, [caption for split in splits for caption in split.captions])
+    check_texts(encoder, [caption for split in splits for caption in split.captions], max_unread_share)
+
+
+def check_texts(encoder: CaptionEncoder, captions: Iterable[str], max_unread_share: float) -> None:
+    """`check_captions` of captions.
+
+    Raises:
+        ValueError: likewise.
+    """
+    reading = reading_of(encoder, list(captions))
     if reading is None:
         return
     lines = _losses(encoder, reading)

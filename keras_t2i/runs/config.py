@@ -17,7 +17,7 @@ from keras_t2i.data.names import FITS, RENDERED, is_folder
 from keras_t2i.networks.families import ACTIVATIONS, FAMILIES
 from keras_t2i.objectives import LOSSES, PENALTIES
 from keras_t2i.presets.names import is_name
-from keras_t2i.runs.option import ANEW, READ, Option, option
+from keras_t2i.runs.option import ANEW, READ, USED, Option, option
 from keras_t2i.transfer.strategies import STRATEGIES
 
 __all__ = ["NONE", "Option", "RunConfig", "known_to", "options_of"]
@@ -120,8 +120,7 @@ class RunConfig:
     )
     augment: bool | None = option(
         None,
-        "Differentiable augmentation, for a few thousand images. Default: where **finetune** has fewer than 1,000 "
-        "training images.",
+        "Differentiable augmentation, for a few thousand images. Default: where **finetune** has fewer than 1,000.",
         varies=True,
     )
     caption_noise: float | None = option(
@@ -175,12 +174,13 @@ class RunConfig:
         None, "Class label of TFDS images that captions are made of. Default: the first, which is said.", panel="Data"
     )
     max_skipped_share: float = option(
-        0.05, "Share of unusable rows above which training is refused.", panel="Data", limits=(0, 1)
+        0.05, "Share of unusable rows above which they are refused.", panel="Data", commands=USED, limits=(0, 1)
     )
     max_unread_share: float = option(
         0.1,
-        "Share of captions that the text encoder cannot read above which training is refused.",
+        "Share of captions that the text encoder cannot read above which they are refused.",
         panel="Data",
+        commands=USED,
         limits=(0, 1),
     )
     mixed_precision: bool | None = option(

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_t2i.core.tables import Table
 
-__all__ = ["ALL", "ANEW", "READ", "TRAINING", "Option", "option"]
+__all__ = ["ALL", "ANEW", "READ", "TRAINING", "USED", "Option", "option"]
 
 TRAINING = ("train", "finetune", "distill")
 """The commands that make a run."""
@@ -15,7 +15,9 @@ ALL = (*TRAINING, "compare")
 """The commands that train."""
 ANEW = ("train", "distill", "compare")
 """Those that build networks."""
-READ = (*ALL, "check", "pack")
+USED = (*ALL, "pack")
+"""Those that use images, or refuse them."""
+READ = (*USED, "check")
 """Those that read images."""
 
 

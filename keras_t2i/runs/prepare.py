@@ -19,7 +19,7 @@ from keras_t2i.core.cache import cache_directory
 from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data import RENDERED, CaptionedImages, Inventory, Split
 from keras_t2i.data.codes import coded
-from keras_t2i.data.names import TFDS
+from keras_t2i.data.names import PACKED, TFDS, is_folder
 from keras_t2i.data.pairs import real_pairs
 from keras_t2i.image_features import ImageFeatures
 from keras_t2i.models import DiffusionTextToImage, TextToImage, TextToImageGAN, build_gan, compile_gan, files
@@ -29,16 +29,20 @@ from keras_t2i.objectives.augmentation import CaptionAugmentation, DiffAugment
 from keras_t2i.objectives.variety import Variety, layout_distance
 from keras_t2i.presets import names
 from keras_t2i.runs.captions import check_captions
-from keras_t2i.runs.config import NONE, RunConfig
+from keras_t2i.runs.config import NONE, RunConfig, options_of
 from keras_t2i.runs.derived import card
 from keras_t2i.runs.imported import imported
 from keras_t2i.text import CachedTextEncoder, CaptionEncoder, TextEncoder
 from keras_t2i.transfer import Plan, draw_pairs, strategies
 
-__all__ = ["Prepared", "build", "cached", "dataset", "fitted", "prepare"]
+__all__ = ["Prepared", "build", "cached", "dataset", "fitted", "is_packed", "prepare"]
 
 _FEW_IMAGES = 1000
 """Below so many images, fine-tuning augments them unless told not to: the discriminator would learn them by heart."""
+_MANY_IMAGES = 20_000
+"""From so many on, packing is worth its time."""
+_LOOKED_AT = 20_000
+"""Of images that are not in memory, those among which pairs are looked for that one caption could have described."""
 _COMPARED = 512
 """Captions of which the variety of real images is measured, at most."""
 _BATCH, _SMALL_BATCH = 32, 8
@@ -85,12 +89,15 @@ def prepare(config: RunConfig, run_dir: Path | None = None, changed_data: bool =
     images = dataset(config, run_dir)
     config = fitted(config, images)
     begun = run_dir is not None and (run_dir / "config.json").exists()  # It goes on as it was.
-    check_captions(model.text_encoder, images, 1.0 if begun else config.max_unread_share)
+    if images.packed is None:  # Else they were looked at when they were packed.
+        check_captions(model.text_encoder, images, 1.0 if begun else config.max_unread_share)
+        if not begun:
+            _say_that_packing_pays(config, images)
     encoder = cached(model.text_encoder)
     images = replace(images, batch_size=config.batch_size or _BATCH).encode(encoder)
     assert images.train_split.embeddings is not None  # `encode` has just set them.
     if config.strategy is None or not strategies.is_frozen(config.strategy):  # Else captions are read as before.
-        model.adapt(images.train_split.embeddings)
+        model.adapt(images.train_split.embeddings_to_adapt_to())
     if config.teacher is not None:
         images = _drawn_by_teacher(config, model, images, run_dir)
     images = _coded(model, images)
@@ -101,7 +108,7 @@ def prepare(config: RunConfig, run_dir: Path | None = None, changed_data: bool =
     source = _coded(model, _source(config, encoder)) if strategies.needs_source(config.strategy) else None
     if model.drawer.learns_codes:
         _release_text_encoder(config, model)
-    embeddings = None if source is None else source.train_split.embeddings
+    embeddings = None if source is None else source.train_split.embeddings_to_adapt_to()
     plan = strategies.apply(config.strategy, model, embeddings)
     compile_gan(model, config.family, **_recipe(config, plan.terms))
     return Prepared(config, model, strategies.mixed(config.strategy, images, source), plan)
@@ -141,11 +148,44 @@ def dataset(config: RunConfig, run_dir: Path | None = None) -> CaptionedImages:
     common |= {"fit": config.fit, "intensity_range": config.intensities}
     common["caption_template"] = config.caption_template
     kind, name = specs.split(config.data)
+    if is_packed(config.data):
+        return _packed(config)
     if kind == TFDS:
         return data.from_tfds(name, label=config.label, **common)
     common |= {"captions": config.text_encoder != NONE, "caption_column": config.caption_column}
     inventory = None if run_dir is None else Inventory.read(run_dir)
     return data.from_folder(config.data, inventory=inventory, **common)
+
+
+def is_packed(data: str) -> bool:
+    """Whether a text that says which data are meant means a directory of packed images."""
+    return os.path.isfile(os.path.join(data, PACKED))
+
+
+def _packed(config: RunConfig) -> CaptionedImages:
+    """Packed images, with what a configuration says of how they are read."""
+    for name in ("caption_column", "fit", "intensity_range", "caption_template", "label"):
+        if getattr(config, name) != options_of()[name][0]:
+            raise ValueError(
+                f"{config.data} was packed, and its images are read as they were then: leave `{name}` out."
+            )
+    images = data.from_packed(config.data, config.batch_size or _BATCH, horizontal_flip=config.flip, seed=config.seed)
+    if images.image_size != config.image_size:
+        raise ValueError(
+            f"{config.data} was packed at {images.image_size} pixels: pass --image-size {images.image_size}, or pack "
+            "the images again."
+        )
+    return images
+
+
+def _say_that_packing_pays(config: RunConfig, images: CaptionedImages) -> None:
+    count = images.train_split.num_images
+    if count > _MANY_IMAGES and is_folder(config.data):
+        warnings.warn(
+            f"With {count:,} images packing pays: after 'keras-t2i data pack {config.data} --output SHARDS' training "
+            "on SHARDS starts at once, each time, and takes the same memory for any number.",
+            stacklevel=2,
+        )
 
 
 def build(config: RunConfig, run_dir: Path | None = None) -> TextToImage:
@@ -213,6 +253,9 @@ def _variety(config: RunConfig, model: TextToImageGAN, split: Split) -> Variety 
     if not share or config.content_features or config.reconstruction:
         return None
     random = np.random.default_rng(config.seed)
+    if split.load_texts is not None:
+        count = min(split.num_images, _LOOKED_AT)
+        split = split.subset(np.sort(random.choice(split.num_images, count, replace=False)))
     numbers = random.permutation(split.num_images)[:_COMPARED]
     captions = [split.captions[random.choice(split.caption_ids[number])] for number in numbers]
     position = {caption: place for place, caption in enumerate(split.captions)}

@@ -131,7 +131,7 @@ def _side_by_side(finetuned: Path, scratch: Path, picture: Path) -> Path:
     split = dataset(runs.RunConfig.read(finetuned)).validation_split
     assert split is not None  # Rendered images always have one.
     numbers = np.linspace(0, split.num_images - 1, _ROWS, dtype=np.int64)
-    captions = [split.captions[position] for position in split.caption_of_each()[numbers]]
+    captions = [split.captions[position] for position in split.caption_of_each(numbers)]
     models = [TextToImage.from_preset(run) for run in (finetuned, scratch)]
     images = [split.pixels(numbers), *(model.generate(captions) for model in models)]
     grid = draw_grid(np.stack(images, axis=1), captions, _HEADINGS)

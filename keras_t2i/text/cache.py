@@ -32,6 +32,11 @@ class CachedTextEncoder:
         self._cache = Cache(Path(directory) / encoder.fingerprint[:32], "embeddings")
         self._row = np.dtype([("caption", "V32"), ("embedding", "<f4", (encoder.embedding_dim,))])
 
+    @property
+    def fingerprint(self) -> str:
+        """That of the encoder."""
+        return self.encoder.fingerprint
+
     def encode(self, captions: Sequence[str]) -> np.ndarray:
         """Sentence embeddings, float32, shape `(len(captions), D)`: equal to the encoder's own, to the last bit."""
         keys = [hashlib.sha256(str(caption).encode("utf-8", "surrogatepass")).digest() for caption in captions]

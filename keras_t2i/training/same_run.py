@@ -48,6 +48,8 @@ def check_same_run(
             f"{run_dir} was trained on other data: {moved} of these images would be held out and were trained on, or "
             "the other way round; choose another directory, or read the folder with the run's `inventory`."
         )
+    if changes and before.packed:
+        raise ValueError(f"{run_dir} was trained on other data: {changes}; choose another directory.")
     if changes and not changed_data:
         raise ValueError(
             f"{run_dir} was trained on other data: {changes}. Pass `changed_data` (--changed-data) to go on with "

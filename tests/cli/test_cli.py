@@ -20,6 +20,7 @@ from tiny_image_networks import write_inception_like_graph
 from keras_t2i import TextToImageGAN
 from keras_t2i.cli import app
 from keras_t2i.core import provenance
+from keras_t2i.data import PackedImages
 from keras_t2i.objectives import LOSSES, PENALTIES
 from keras_t2i.presets import FAMILIES, packaged_presets
 from keras_t2i.runs.config import RunConfig
@@ -337,7 +338,7 @@ def test_a_run_reads_images_as_it_was_told(place: Path) -> None:
     result = keras_t2i("data", "pack", folder, *how, "--fit", "pad")
     assert result.code == 0
     assert "central square" not in result.err
-    images = np.load(place / "packed" / "train-images.npy")
+    images = PackedImages.read(place / "packed").train.images[:]
     assert (images[:, [0, 0, -1, -1], [0, -1, 0, -1]] == 255).all()
     assert images.min() == 0
 

@@ -406,11 +406,17 @@ def made(*names: str, **files: str) -> Callable[[Path], None]:
 
 REFUSED = [
     Refused("zip", zipped, r"photos.zip is an archive; unpack it"),
-    Refused("webdataset", webdataset, r"00000\.tar is a tar archive.*unpack it"),
-    Refused("parquet", made(**{"data/train-00000-of-00001.parquet": "PAR1"}), "is a Parquet table; write its images"),
+    Refused("webdataset", webdataset, r"00000\.tar is a tar archive.*pass it to 'keras-t2i data pack'"),
+    Refused(
+        "parquet",
+        made(**{"data/train-00000-of-00001.parquet": "PAR1"}),
+        "is a Parquet table; pass it to 'keras-t2i data pack'",
+    ),
     Refused("metadata.parquet", made("1.png", "b/2.png", **{"metadata.parquet": "PAR1"}), "metadata.parquet is a Parq"),
     Refused(
-        "data pack", made(**{"packed.json": "{}", "train-text.npz": ""}), "is what data pack has written; train on"
+        "data pack",
+        made(**{"packed.json": "{}", "train-text.npz": ""}),
+        "is what data pack has written; pass it to train",
     ),
     Refused("save_to_disk", made(**{"data-00000-of-00001.arrow": ""}), "is an Arrow table"),
     Refused("prepared TFDS", tfds_prepared, "TensorFlow records; pass tfds:NAME"),

@@ -297,11 +297,11 @@ def test_what_is_not_packed_is_refused_in_one_line(elsewhere: Any, tmp_path: Pat
     shutil.copytree(elsewhere[0] / "packed", folder)
     about = folder / "packed.json"
     if damage == "missing":
-        (folder / "train-text.npz").unlink()
+        (folder / "train-starts.npy").unlink()
     elif damage == "cut":
-        (folder / "train-images.npy").write_bytes((folder / "train-images.npy").read_bytes()[:200])
+        (folder / "images-00000.bin").write_bytes((folder / "images-00000.bin").read_bytes()[:200])
     else:
-        about.write_text({"json": "{", "format": about.read_text().replace("packed 1", "packed 9")}[damage])
+        about.write_text({"json": "{", "format": about.read_text().replace("packed 2", "packed 9")}[damage])
     with pytest.raises(ValueError, match="holds no packed images") as error:
         PackedImages.read(folder)
     assert "\n" not in str(error.value)

@@ -41,9 +41,8 @@ class ShortEpochs:
         self.train_split, self.validation_split = self._dataset.train_split, self._dataset.validation_split
         self.train_from = self._dataset.train_from
 
-    @property
-    def validation(self):
-        return self._dataset.validation.take(2)
+    def validation_sample(self, max_images):
+        return self._dataset.validation_sample(max_images).take(2)
 
 
 def make_gan(

@@ -133,6 +133,8 @@ def _before(chosen: Method, options: dict[str, Any], base: RunConfig) -> tuple[d
 
 def _check_captions(config: ComparisonConfig, output: Path, images: CaptionedImages) -> None:
     """Refuses captions that a method could not read; not where a comparison was begun, which goes on."""
+    if images.packed is not None:
+        return  # They were looked at when they were packed.
     from keras_t2i.runs.captions import check_captions, reader_of
 
     most = 1.0 if (output / "config.json").exists() else config.base.max_unread_share

@@ -47,7 +47,7 @@ def work(job: Job) -> dict[str, Any] | None:
     split = dataset.validation_split or dataset.train_split
     chosen = np.unique(np.linspace(0, split.num_images - 1, _CURVE_IMAGES).astype(int))
     assert split.embeddings is not None  # `prepare` has encoded the captions.
-    embeddings = split.embeddings[split.caption_of_each()[chosen]]
+    embeddings = split.embeddings[split.caption_of_each(chosen)]
     callbacks = []
     if job.moments:
         moments: dict[str, Any] = {next(iter(job.budget)): job.moments}
@@ -114,7 +114,7 @@ def _quick_metrics(
 
     examined = Examined(
         split,
-        tuple(split.captions[position] for position in split.caption_of_each()[chosen]),
+        tuple(split.captions[position] for position in split.caption_of_each(chosen)),
         generated,
         real,
         labels=None if split.labels is None else split.labels[chosen],
