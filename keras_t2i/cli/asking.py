@@ -15,9 +15,11 @@ from keras_t2i.tasks import TASKS, Setting, Task
 
 def _command(name: str, task: Task) -> None:
     captions = Annotated[list[str], typer.Argument(metavar="CAPTIONS...", help="What to draw; quote each caption.")]
+    picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="The picture, which is only read.")]
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [
         inspect.Parameter("model", kind, annotation=Model),
+        *([inspect.Parameter("picture", kind, annotation=picture)] if task.of_picture else []),
         inspect.Parameter("captions", kind, annotation=captions),
         inspect.Parameter("output", kind, annotation=Output, default=Path("generated")),
         *(
@@ -27,8 +29,7 @@ def _command(name: str, task: Task) -> None:
     ]
 
     def run(**given: Any) -> None:
-        model, captions, output = (given.pop(argument) for argument in ("model", "captions", "output"))
-        print_result(task, model, captions, output, **given)
+        print_result(task, **given)
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

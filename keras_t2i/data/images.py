@@ -20,11 +20,13 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "Decoded",
+    "Picture",
     "Reading",
     "crop",
     "decode_image",
     "intensities",
     "pad",
+    "read_picture",
     "stretch",
     "window",
 ]
@@ -103,6 +105,20 @@ class Decoded(NamedTuple):
     intensities: tuple[float, float] | None
 
 
+class Picture(NamedTuple):
+    """A whole picture.
+
+    Args:
+        pixels: uint8, shape `(H, W, 3)`, upright.
+        alpha: Opacity, uint8, shape `(H, W)`; `None` where it has none.
+        is_deep: Whether its file has more than 8 bits a channel.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    is_deep: bool
+
+
 def crop(width: int, height: int, image_size: int) -> tuple[Box, tuple[int, int]]:
     """The central square. As for all fits: the box that is kept of an image, and the size that it is brought to."""
     side = min(width, height)
@@ -138,6 +154,33 @@ def decode_image(file: BinaryIO, image_size: int, reading: Reading | None = None
     """
     with _opened(file, _FORMATS) as image:
         return _decoded(image, image_size, reading or Reading())
+
+
+def read_picture(file: BinaryIO) -> Picture:
+    """Decodes a picture whole: upright (EXIF), RGB, with 8 bits a channel.
+
+    Args:
+        file: An image file, open for reading.
+
+    Raises:
+        ValueError: if it is damaged, of an unknown format, or larger than `MAX_PIXELS` or `MAX_BYTES` allow.
+    """
+    with _opened(file, _FORMATS) as image, _room(image, image.width * image.height):
+        deep = Deep.of(image)
+        image.load()
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        if deep is None:
+            whole = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        else:
+            between = window(np.asarray([deep.extremes()])) or (0.0, 1.0)
+            parts = [(box, eight_bits(deep.part(box), between)) for box in strips((0, 0, *image.size))]
+            whole = Image.new("RGBA" if parts[0][1].mode == "RGBA" else "RGB", image.size)
+            for box, part in parts:
+                whole.paste(part.convert(whole.mode), box[:2])
+        if orientation in _TURNS:
+            whole = whole.transpose(_TURNS[orientation])
+        pixels = np.asarray(whole)
+    return Picture(pixels[..., :3].copy(), pixels[..., 3] if whole.mode == "RGBA" else None, deep is not None)
 
 
 def intensities(file: BinaryIO) -> tuple[float, float] | None:

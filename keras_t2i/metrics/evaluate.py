@@ -13,6 +13,7 @@ from keras_t2i.metrics.attributes import AttributeJudge
 from keras_t2i.metrics.glossary import MEASURES, TRAINING_CAPTIONS
 from keras_t2i.metrics.measure import Examined
 from keras_t2i.metrics.neighbors import Memorization
+from keras_t2i.models.completion import imitations
 
 __all__ = ["Evaluation", "evaluate_model", "measured"]
 
@@ -65,8 +66,9 @@ def evaluate_model(
         seed: Seed of the noise.
 
     Returns:
-        The evaluation. Its numbers: `num_captions`, `num_images`, `measured_on` (whose captions these are), and those
-        of all `MEASURES` that apply. These are `diversity` (distance between pairs of generated images, divided by that
+        The evaluation. Its numbers: `num_captions`, `num_images`, `measured_on` (whose captions these are),
+        `completed_from` (what of the real images a model was given that completes images), and those of all `MEASURES`
+        that apply. These are `diversity` (distance between pairs of generated images, divided by that
         of real ones), `discriminator_gap` (how surely the discriminator tells training images from held-out ones: 0 not
         at all, 1 always), `spectrum_worst` and what each band of `keras_t2i.metrics.spectral_difference` is; with
         features those of `compare_images`, `memorization`, and `variety_within_caption` (distance between images of a
@@ -86,7 +88,8 @@ def evaluate_model(
     if len(numbers) * num_images > max_images:
         numbers = np.random.default_rng(seed).permutation(numbers)[: max(1, max_images // num_images)]
     captions = [split.captions[position] for position in split.caption_of_each(numbers)]
-    generated, real = gan.generate(captions, num_images=num_images, seed=seed), split.pixels(numbers)
+    real = split.pixels(numbers)
+    generated = imitations(gan, real, captions, num_images, seed)
     examined = Examined(
         split,
         tuple(captions),
@@ -105,9 +108,16 @@ def evaluate_model(
         "num_captions": len(captions),
         "num_images": len(generated),
         "measured_on": _whose(captions, split, dataset.train_split),
+        **_guided_by(gan),
         **measured(examined),
     }
     return Evaluation(found, tuple(captions), examined.by_caption, real, examined.nearest, examined.training)
+
+
+def _guided_by(gan: Any) -> dict[str, str]:
+    """What of the real images a model was given, where it completes images: `completed_from`."""
+    name = getattr(getattr(gan, "drawer", None), "image_input", None)
+    return {} if name is None else {"completed_from": name}
 
 
 def _whose(captions: Sequence[str], split: Split, train: Split) -> str:

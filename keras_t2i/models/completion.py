@@ -51,7 +51,7 @@ def complete(
     if network.kind.has_hole:
         holes = _holes(pictures, masks)
         if not 1 <= context < float("inf"):
-            raise ValueError(f"`context` is the side of what is looked at in sides of the hole, 1 at least; {context}.")
+            raise ValueError(f"`context`, in sides of the hole, must be a number of at least 1; got {context}.")
         pairs = list(zip(pictures, holes, strict=True))
         cut = [Cutout.of(picture, hole, network.image_size, context) for picture, hole in pairs]
         given = np.asarray(hide(_as_numbers([each.pixels for each in cut]), _as_masks(cut)))
@@ -71,7 +71,7 @@ def imitations(
     """Images that a model draws of captions, and of what it is given of real images where these guide it.
 
     Args:
-        gan: A `TextToImage`.
+        gan: A `TextToImage`, or what has its `generate`.
         images: The images that belong to the captions, uint8, shape `(N, H, W, 3)`, or `None` to draw captions alone.
         captions: `N` captions.
         num_images: Images of each.
@@ -81,7 +81,8 @@ def imitations(
     Returns:
         uint8, shape `(N * num_images, H, W, 3)`.
     """
-    of_images = _as_numbers(images) if images is not None and isinstance(gan.drawer, GuidedGenerator) else None
+    is_guided = isinstance(getattr(gan, "drawer", None), GuidedGenerator)
+    of_images = _as_numbers(images) if images is not None and is_guided else None
     if embeddings is None and of_images is None:
         return gan.generate(captions, num_images=num_images, seed=seed)
     embeddings = np.repeat(read_prompts(gan, captions) if embeddings is None else embeddings, num_images, axis=0)

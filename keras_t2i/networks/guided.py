@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from keras_t2i.networks.base import Generator
-from keras_t2i.networks.blocks import Block, convolution, leaky, unit_rms
+from keras_t2i.networks.blocks import Block, convolution, leaky, unit_rms, upsample
 from keras_t2i.networks.compact import CompactGenerator
 from keras_t2i.networks.image_inputs import IMAGE_INPUTS, with_known
 from keras_t2i.networks.nested import NestedGenerator
@@ -149,9 +149,8 @@ class Addition(Block):
         super().__init__(**kwargs)
         self.join = convolution(width)
         self.to_maps = layers.Conv2D(channels, 1, kernel_initializer="zeros")
-        self.upsample = layers.UpSampling2D(2, interpolation="nearest")
 
     def call(self, maps: Any, seen: Any, carried: Any = None) -> tuple[Any, Any]:
-        joined = [unit_rms(maps), seen, *([] if carried is None else [self.upsample(carried)])]
+        joined = [unit_rms(maps), seen, *([] if carried is None else [upsample(carried)])]
         joined = leaky(self.join(ops.concatenate([ops.cast(each, self.compute_dtype) for each in joined], axis=-1)))
         return maps + self.to_maps(joined), joined

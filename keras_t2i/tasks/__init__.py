@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from keras_t2i.core.tables import Table, load
@@ -37,19 +38,26 @@ class Task:
     Args:
         run: A function of `model`, `captions` and `output`, and of the settings by name, that writes files into the
             directory `output` and returns what JSON can hold; or where to find it, as `"package.module:name"`.
+            Where it asks about a picture, that comes second, as `picture`.
         help: What the command line says of it, in Markdown: first a line, then an empty one, then the rest.
         settings: Its options by name.
+        of_picture: Whether it asks about a picture.
     """
 
     run: Callable[..., dict[str, Any]] | str
     help: str
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    of_picture: bool = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Runs it."""
         function = load(self.run) if isinstance(self.run, str) else self.run
         return function(*args, **kwargs)
 
+
+_RECORD_PROMPTS = Setting(
+    True, "Whether PNG files hold their captions.", flags=("--record-prompts/--no-record-prompts",)
+)
 
 TASKS: Table[Task] = Table(
     "task",
@@ -80,10 +88,36 @@ TASKS: Table[Task] = Table(
                 "negative_prompt": Setting(
                     None, "What to go away from, with a guidance above 1, in place of no caption.", type=str | None
                 ),
-                "record_prompts": Setting(
-                    True, "Whether PNG files hold their captions.", flags=("--record-prompts/--no-record-prompts",)
-                ),
+                "record_prompts": _RECORD_PROMPTS,
             },
+        ),
+        "complete": Task(
+            "keras_t2i.tasks.completing:complete",
+            """Draw what a picture lacks, as a caption says it: one PNG an answer, and a grid of all.
+
+    MODEL was made by **finetune --strategy complete**: what the mask hides is drawn, and all else stays the same to the
+    bit, in a picture of any size. By the strategies edges, colorize and enlarge: the picture's central square is drawn
+    from its edges, in color, or larger, without a mask.
+
+    `keras-t2i finetune shapes_64 shapes --strategy complete --minutes 10 -o runs/complete`
+
+    `keras-t2i complete runs/complete picture.png "a large red star" --mask mask.png -n 4 --seed 1 -o pictures`
+    """,
+            {
+                "mask": Setting(
+                    None,
+                    "Picture of the same size, white where something is to be drawn. Default: where PICTURE is "
+                    "transparent.",
+                    type=Path | None,
+                ),
+                "num_images": Setting(4, "Answers to each caption.", 1, ("--num-images", "-n")),
+                "seed": Setting(0, "Seed of the noise.", 0),
+                "context": Setting(
+                    2.0, "Side of the square around the hole that is looked at, in sides of the hole.", 1
+                ),
+                "record_prompts": _RECORD_PROMPTS,
+            },
+            of_picture=True,
         ),
     },
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keras_t2i.text.reading import Reader
 
-__all__ = ["generate"]
+__all__ = ["check_captions", "generate", "warn_of_losses"]
 
 
 def generate(
@@ -52,16 +52,13 @@ def generate(
     """
     from keras_t2i.core.files import write_files
     from keras_t2i.core.provenance import png, provenance
-    from keras_t2i.data.rows import caption_problem
     from keras_t2i.training import draw_grid
 
-    for number, caption in enumerate(captions, start=1):
-        if problem := caption_problem(caption):
-            raise ValueError(f"Caption {number} cannot be drawn: {problem}.")
+    check_captions(captions)
     asked = {"guidance": guidance, "num_steps": num_steps, "negative_prompt": negative_prompt}
     asked = {name: value for name, value in asked.items() if value is not None}
     fingerprint, reader, draw = _drawer(model, asked)
-    _warn_of_losses(reader, [*captions, *([] if negative_prompt is None else [negative_prompt])])
+    warn_of_losses(reader, [*captions, *([] if negative_prompt is None else [negative_prompt])])
     images = draw(captions, num_images, seed, truncation)
     said = asked if record_prompts else {name: value for name, value in asked.items() if name != "negative_prompt"}
     pictures = {}
@@ -94,7 +91,17 @@ def _drawer(model: Path, asked: Mapping[str, Any]) -> tuple[str, Reader | None, 
     return gan.fingerprint(), gan.text_encoder, partial(gan.generate, **asked)
 
 
-def _warn_of_losses(reader: Reader | None, captions: Sequence[str]) -> None:
+def check_captions(captions: Sequence[str]) -> None:
+    """Raises `ValueError` for the first text that is no caption."""
+    from keras_t2i.data.rows import caption_problem
+
+    for number, caption in enumerate(captions, start=1):
+        if problem := caption_problem(caption):
+            raise ValueError(f"Caption {number} cannot be drawn: {problem}.")
+
+
+def warn_of_losses(reader: Reader | None, captions: Sequence[str]) -> None:
+    """Warns of captions with words that are unknown to what reads them, or too long for it."""
     from keras_t2i.text import reading_of
 
     reading = None if reader is None else reading_of(reader, captions)

@@ -15,6 +15,7 @@ import numpy as np
 from keras_t2i.core.files import write_file
 from keras_t2i.core.grid import draw_grid
 from keras_t2i.core.provenance import png, provenance
+from keras_t2i.models.completion import imitations
 
 __all__ = ["ImageGrid"]
 
@@ -34,6 +35,8 @@ class ImageGrid(keras.callbacks.Callback):
         num_images: Images of each caption.
         seed: Seed of the noise.
         tensorboard_dir: A directory for TensorBoard; the pictures are then logged there as well.
+        images: The images that belong to the captions, uint8, shape `(len(captions), H, W, 3)`: a model that completes
+            images is given what it completes of them.
 
     Raises:
         ValueError: without captions, or if captions and embeddings differ in number.
@@ -48,6 +51,7 @@ class ImageGrid(keras.callbacks.Callback):
         num_images: int = 6,
         seed: int = 0,
         tensorboard_dir: str | os.PathLike[str] | None = None,
+        images: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         if not captions or num_images < 1:
@@ -57,6 +61,7 @@ class ImageGrid(keras.callbacks.Callback):
         self.directory = Path(directory)
         self.captions = list(captions)
         self.sentence_embeddings = sentence_embeddings
+        self.images = images
         self.num_images = num_images
         self.seed = seed
         self._tensorboard = None if tensorboard_dir is None else _tensorboard_writer(tensorboard_dir)
@@ -64,8 +69,8 @@ class ImageGrid(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.sentence_embeddings is None:
             self.sentence_embeddings = self.model.text_encoder.encode(self.captions)
-        repeated = np.repeat(self.sentence_embeddings, self.num_images, axis=0)
-        images = self.model.generate_from_embeddings(repeated, seed=self.seed)
+        count, embeddings = self.num_images, self.sentence_embeddings
+        images = imitations(self.model, self.images, self.captions, count, self.seed, embeddings)
         grid = draw_grid(images.reshape(len(self.captions), self.num_images, *images.shape[1:]), self.captions)
         content = png(grid, provenance(self.model.fingerprint(), seed=self.seed, grid=()))
         target = self.directory / f"epoch-{epoch + 1:04d}.png"

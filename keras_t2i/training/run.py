@@ -284,4 +284,5 @@ def _image_grid(directory: Path, dataset: Any, tensorboard_dir: Path | None) -> 
     ids = split.caption_of_each(images)
     embeddings = None if split.embeddings is None else split.embeddings[ids]
     captions = [split.captions[number] for number in ids]
-    return ImageGrid(directory, captions, embeddings, tensorboard_dir=tensorboard_dir)
+    real = split.pixels(images)
+    return ImageGrid(directory, captions, embeddings, tensorboard_dir=tensorboard_dir, images=real)

@@ -59,8 +59,10 @@ _from_preset = functools.cache(keras_nlp.models.TextEmbedder.from_preset)
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds `my_images`, `my_run` and a small model of shapes, which the pages take for granted."""
+    """Holds what the pages take for granted: `my_images`, `my_run`, a small model of shapes, a picture and a mask."""
     path = tmp_path_factory.mktemp("docs")
+    Image.linear_gradient("L").save(path / "picture.png")
+    Image.linear_gradient("L").point(lambda value: 255 * (value > 128)).save(path / "mask.png")
     write_captioned_images(path / "my_images")
     gan = tiny_gan(
         "compact", TextEncoder.from_preset("caption_mini_en"), caption_augmentation=CaptionAugmentation(dropout=0.1)
