@@ -69,8 +69,11 @@ def write(
             others compare images by them. By default the one in the model's card.
 
     Raises:
-        ValueError: for an unknown precision, without captions where they are needed, or if other files are at `path`.
+        ValueError: for an unknown precision, without captions where they are needed, for a network that is too large
+            for a phone, or if other files are at `path`.
     """
+    if gan.drawer.learns_codes:
+        raise ValueError("LiteRT is for phones and browsers, where Stable Diffusion has no place: write a SavedModel.")
     if precision not in PRECISIONS:
         raise ValueError(f"Unknown precision {precision!r}. Expected one of: {', '.join(PRECISIONS)}.")
     if precision == "int8-static" and not captions:

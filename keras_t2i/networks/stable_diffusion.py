@@ -241,6 +241,19 @@ class StableDiffusion3Generator(Generator):
         """Times from 0 to 1, those of steps and of training, by the `shift`."""
         return shifted(times, self.shift)
 
+    def coarse(self, latents: Any, length: int) -> Any:
+        """The noise as latents of few places, each the mean of those it stands for: see `Generator.coarse`."""
+        side, _, channels = self.latents_shape
+        fitting = [cells for cells in range(1, side + 1) if side % cells == 0 and channels * cells**2 <= length]
+        cells = max(fitting, default=1)
+        edge = side // cells
+        blocks = ops.reshape(latents, (-1, cells, edge, cells, edge, channels))
+        return ops.reshape(edge * ops.mean(blocks, axis=(2, 4)), (-1, channels * cells**2))[:, :length]
+
+    def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        """What `call` returns, without what Keras tells layers within of training: see `velocity`."""
+        return self.call(*args, **kwargs)
+
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         return self.draw(latents, sentence_embeddings, self.num_steps, self.own_guidance)
 

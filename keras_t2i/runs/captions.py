@@ -93,5 +93,6 @@ def _losses(encoder: CaptionEncoder, reading: Reading) -> Sequence[str]:
     if (cut := reading.cut_captions()) is not None:
         most = encoder.max_sequence_length
         reads = f"{reading.longest} reads all" if reading.longest <= most else f"{most}, the most it takes, reads more"
-        lines.append(f"{cut} A `sequence_length` of {reads}.")
+        at_most = encoder.sequence_length >= most
+        lines.append(f"{cut} It takes no more than {most}." if at_most else f"{cut} A `sequence_length` of {reads}.")
     return lines

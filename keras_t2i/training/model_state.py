@@ -20,8 +20,10 @@ def model_state(gan: TextToImage) -> dict[str, keras.Variable]:
         if not owner.built:
             # Its slots (momenta) do not exist yet, so they could neither be saved nor restored: Keras only warns.
             raise ValueError(f"The model's {name} is not built and has no slots to save; pass it to `compile`.")
-        # `variables` of a network includes the random state of its layers; `weights` would not.
-        groups[name] = owner.variables
+        # `variables` of a network includes the random state of its layers; `weights` would not. Of billions of weights
+        # the frozen ones are those that a run starts from each time.
+        is_large = not getattr(owner, "has_average", True)
+        groups[name] = owner.trainable_variables if is_large else owner.variables
     groups |= {name: held_by(held) for name, held in gan.state().items()}
     return {
         f"{group}/{position:04d}": variable

@@ -139,7 +139,7 @@ def modulation(gan: TextToImageGAN) -> Plan:
 def biases(gan: TextToImageGAN) -> Plan:
     """Trains of the generator only biases, and what scales and shifts features where they are normalised.
 
-    A thousandth of the weights, in every layer; a discriminator is trained whole.
+    Few of the weights, in every layer: of Stable Diffusion about one in a thousand. A discriminator is trained whole.
 
     Reference:
         BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models (Ben Zaken et al.,

@@ -124,7 +124,7 @@ STRATEGIES: Table[Strategy] = Table(
         "biases": Strategy(
             _ways("freezing:biases"),
             "Biases only",
-            "Of the generator, biases and the scales of normalisation: a thousandth of the weights.",
+            "Of the generator, biases and the scales of normalisation: few weights, in every layer.",
             "Ben Zaken et al. 2021, arXiv:2106.10199",
         ),
         "lora": Strategy(

@@ -18,6 +18,7 @@ from keras_t2i.models import stable_diffusion_3
 from keras_t2i.models.stable_diffusion import of_backbone
 from keras_t2i.objectives.flow_matching import FlowMatching
 from keras_t2i.transfer.layers import named_layers, own_weights
+from keras_t2i.transfer.memory import memory_of
 from keras_t2i.transfer.plan import Plan
 
 CAPTIONS = ["a red circle", "two blue squares"]
@@ -192,6 +193,12 @@ def test_exactly_the_planned_weights_move(spec: str) -> None:
     trained = {weight.path.removeprefix("generator/") for weight in plan.trained}
     assert set(STRATEGIES[spec]) <= trained
     assert not any(name.startswith(("autoencoder", "text_mean")) for name in trained)
+    counted = memory_of(model.generator, 4)
+    slots = [slot for slot in model.generator_optimizer.variables if len(slot.shape)]
+    found = [model.generator.weights, model.generator.trainable_variables, slots]
+    assert [counted.weights, counted.gradients, counted.slots] == [
+        sum(w.numpy().nbytes for w in each) for each in found
+    ]
     assert moved <= trained
     assert trained - moved <= {LOOKED_UP_BY_NOBODY}
 
@@ -244,4 +251,29 @@ def test_a_plan_without_a_layer_lists_what_there_is() -> None:
 def test_bad_input_is_refused_in_a_line(saved: tuple[Path, Any], source: str, size: int | None, told: str) -> None:
     with pytest.raises(ValueError, match=told) as refused:
         stable_diffusion_3(saved[0] if source == "tiny" else source, image_size=size)
+    assert "\n" not in str(refused.value)
+
+
+def test_litert_is_refused_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="write a SavedModel"):
+        tiny(num_layers=1).export(tmp_path / "exported", "litert")
+    assert not (tmp_path / "exported").exists()
+
+
+def test_noise_of_fewer_numbers_says_most_of_the_picture() -> None:
+    network = tiny(num_layers=1).generator
+    noise = latents_for(0, 64, network.noise_shape)
+    for length, expected in ((64, 64), (100, 64), (16, 16), (8, 8)):
+        coarse = np.asarray(network.coarse(noise, length))
+        assert coarse.shape == (64, expected)
+        assert 0.9 < coarse.std() < 1.1
+
+
+def test_without_a_network_one_line_says_so(monkeypatch: Any, tmp_path: Path) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # Where nobody listens.
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match="Without a network, pass a directory") as refused:
+        stable_diffusion_3("stable_diffusion_3_medium")
     assert "\n" not in str(refused.value)
