@@ -254,7 +254,7 @@ def report(options: argparse.Namespace) -> dict[str, Any]:
     costs: dict[str, list[float]] = {"step": [], "validation": [], "report": []}
 
     class Watch(keras.callbacks.Callback):
-        """The first of the callbacks that are told of the end of an epoch."""
+        """Told of the end of an epoch before those that draw and save."""
 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
             self.mark = time.process_time()
@@ -266,7 +266,7 @@ def report(options: argparse.Namespace) -> dict[str, Any]:
         def on_test_end(self, logs: Any = None) -> None:
             costs["validation"].append(time.process_time() - self.mark)
 
-        def on_train_end(self, logs: Any = None) -> None:
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             self.mark = time.process_time()
 
     with tempfile.TemporaryDirectory() as folder:
