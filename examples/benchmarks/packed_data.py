@@ -193,75 +193,102 @@ def weights(options: argparse.Namespace) -> dict[str, Any]:
 
 def fit(options: argparse.Namespace, run_dir: Path, callbacks: list[Any], **limits: Any) -> Any:
     from keras_t2i import training
-    from keras_t2i.runs import RunConfig
-    from keras_t2i.runs.prepare import prepare
 
-    training.make_deterministic()
-    prepared = prepare(RunConfig(str(options.data), family=options.family, image_size=IMAGE_SIZE), run_dir)
-    training.train(prepared.model, prepared.data, run_dir, callbacks=callbacks, verbose=0, **limits)
-    return prepared.model
+    model, data = ready(options, run_dir)
+    training.train(model, data, run_dir, callbacks=callbacks, verbose=0, **limits)
+    return model
 
 
 def workers(options: argparse.Namespace) -> dict[str, Any]:
-    """Packs a folder of PNG files on one processor and on two, alternating."""
+    """Packs a folder of JPEG files on one processor and on two, alternating, by the clock and by the processor."""
     from PIL import Image
 
-    found: dict[str, list[Any]] = {"1": [], "2": []}
+    from keras_t2i.data import packing
+    from keras_t2i.data.sources import folder_source
+    from keras_t2i.text import TextEncoder
+
+    packing._SHARD_IMAGES = max(64, min(4096, options.files // 24))  # As many shards as a hundred thousand files have.
+    found: dict[int, list[Any]] = {1: [], 2: []}
+    pixels, base = varied()
+    side, encoder = Varied(pixels, base, 0), TextEncoder.from_preset("caption_mini_en")
+    encoder.encode(["warm"])
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
-        images = Path(folder) / "images"
+        images, output = Path(folder) / "images", Path(folder) / "packed"
         images.mkdir()
-        pixels, base = varied()
-        one_side = Varied(pixels, base, 0)
         for number in range(options.files):
-            (picture,) = one_side.pixels(np.asarray([number]))
-            size = (options.side, options.side)
-            Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC).save(images / f"{number}.jpg", quality=90)
-            (images / f"{number}.txt").write_text(one_side.captions(number)[0])
+            (picture,) = side.pixels(np.asarray([number]))
+            large = Image.fromarray(picture).resize((options.side, options.side), Image.Resampling.BICUBIC)
+            large.save(images / f"{number}.jpg", quality=90)
+            (images / f"{number}.txt").write_text(side.captions(number)[0])
         for _ in range(options.rounds):
-            for count in found:
-                output = Path(folder) / "packed"
+            for count, told in found.items():
                 shutil.rmtree(output, ignore_errors=True)
-                command = [sys.executable, "-m", "keras_t2i", "data", "pack", str(images), "--output", str(output)]
-                before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-                load = os.getloadavg()[0]
-                limited = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-                prefix = ["taskset", "-c", "0"] if count == "1" else ["taskset", "-c", "0,1"]
-                subprocess.run([*prefix, *command, "--workers", count], check=True, env=limited, capture_output=True)
-                after = resource.getrusage(resource.RUSAGE_CHILDREN)
-                cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-                found[count].append({"seconds": time.monotonic() - start, "cpu_seconds": cpu, "load": load})
-    return found
+                for task in os.listdir("/proc/self/task"):
+                    os.sched_setaffinity(int(task), range(count))
+                start, cpu, alone, load = time.monotonic(), spent(), time.thread_time(), os.getloadavg()[0]
+                packing.pack_source(folder_source(images), output, encoder, IMAGE_SIZE, workers=count)
+                seconds = {"seconds": time.monotonic() - start, "cpu_seconds": spent() - cpu}
+                # This thread works only while no other does.
+                told.append({**seconds, "alone_cpu_seconds": time.thread_time() - alone, "load": load})
+    return {f"{count} processors": told for count, told in found.items()}
+
+
+def spent() -> float:
+    """CPU seconds of this process and of those that it has waited for."""
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in both)
 
 
 def report(options: argparse.Namespace) -> dict[str, Any]:
-    """How much of the time of training validation, grids and presets take."""
+    """What validation, a grid and a preset cost beside steps, in CPU seconds: of the second report, when all is traced.
+
+    Without `--validated`, of as many held-out images as training looks at.
+    """
     import keras
 
+    from keras_t2i import training
     from keras_t2i.training import run
 
     if options.validated is not None:
-        run._VALIDATED = options.validated  # What it was before there was a bound: as many as there are.
-    spent = {"validation": 0.0, "steps": 0.0}
+        run._VALIDATED = options.validated
+    costs: dict[str, list[float]] = {"step": [], "validation": [], "report": []}
 
     class Watch(keras.callbacks.Callback):
-        mark = 0.0
+        """Told of the end of an epoch before those that draw and save."""
 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
             self.mark = time.process_time()
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            spent["steps"] += time.process_time() - self.mark
-
-        def on_test_begin(self, logs: Any = None) -> None:
-            self.begun = time.process_time()
+            self.mark, before = time.process_time(), self.mark
+            costs["step"].append(self.mark - before)
 
         def on_test_end(self, logs: Any = None) -> None:
-            spent["validation"] += time.process_time() - self.begun
+            costs["validation"].append(time.process_time() - self.mark)
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.mark = time.process_time()
 
     with tempfile.TemporaryDirectory() as folder:
-        start, clock = time.process_time(), time.monotonic()
-        fit(options, Path(folder) / "run", [Watch()], minutes=options.minutes)
-        return {**spent, "cpu_seconds": time.process_time() - start, "seconds": time.monotonic() - clock}
+        model, data = ready(options, Path(folder) / "run")
+        for steps in (options.steps, options.steps + 1):
+            watch = Watch()
+            training.train(model, data, Path(folder) / "run", callbacks=[watch], steps=steps, verbose=0)
+            costs["report"].append(time.process_time() - watch.mark)  # Grid, preset and checkpoint.
+    step, (validation, rest) = float(np.median(costs["step"])), (costs[name][-1] for name in ("validation", "report"))
+    share = (validation + rest) / (run._REPORT_STEPS * step + validation + rest)
+    return {"step": step, "validation": validation, "grid_preset_checkpoint": rest, "share_of_time": share}
+
+
+def ready(options: argparse.Namespace, run_dir: Path) -> tuple[Any, Any]:
+    """A model and its data, as `keras-t2i train` prepares them."""
+    from keras_t2i import training
+    from keras_t2i.runs import RunConfig
+    from keras_t2i.runs.prepare import prepare
+
+    training.make_deterministic()
+    prepared = prepare(RunConfig(str(options.data), family=options.family, image_size=IMAGE_SIZE), run_dir)
+    return prepared.model, prepared.data
 
 
 def in_process(command: str, *arguments: Any) -> Any:
@@ -298,7 +325,6 @@ def parsed() -> argparse.Namespace:
         command.add_argument("--files", type=int, default=4000)
         command.add_argument("--side", type=int, default=256)
         command.add_argument("--scratch")
-        command.add_argument("--minutes", type=float, default=0.2)
         command.add_argument("--validated", type=int)
     return parser.parse_args()
 

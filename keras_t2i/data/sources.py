@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_t2i.core.tables import Table
 from keras_t2i.data.found import Wanted
-from keras_t2i.data.listing import Listing
 from keras_t2i.data.rows import SkippedRow, read_rows
 
 if TYPE_CHECKING:
     from keras_t2i.data.pipeline import CaptionedImages
 
-__all__ = ["ARCHIVES", "Item", "Source", "archives_in", "dataset_source", "folder_source", "stamp"]
+__all__ = ["Item", "Source", "dataset_source", "folder_source", "stamp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +60,6 @@ class Source:
     notes: tuple[str, ...] = ()
     stamps: str = ""
     dataset: CaptionedImages | None = None
-
-
-ARCHIVES: Table[Callable[..., Source]] = Table(
-    "archive of images",
-    {".tar": "keras_t2i.data.webdataset:tar_source", ".parquet": "keras_t2i.data.parquet:parquet_source"},
-)
-"""What reads files that hold many images, by how their names end."""
-
-
-def archives_in(path: Path, suffix: str) -> list[Path]:
-    """The files with this ending, where a path is one or a folder that has some and no image files; in order."""
-    if path.is_file():
-        return [path] if path.name.lower().endswith(suffix) else []
-    if not path.is_dir():
-        return []
-    listing = Listing.of(path)
-    return [] if listing.images else [path / name for name in listing.files if name.lower().endswith(suffix)]
 
 
 def folder_source(

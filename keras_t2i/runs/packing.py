@@ -54,6 +54,7 @@ def pack(config: RunConfig, output: str | os.PathLike[str], workers: int | None 
 def _source(config: RunConfig) -> Any:
     """What the data of a configuration mean to `pack`."""
     from keras_t2i.data import sources
+    from keras_t2i.data.archives import ARCHIVES, archives_in
     from keras_t2i.data.names import is_folder
     from keras_t2i.runs.prepare import dataset, is_packed
 
@@ -64,7 +65,7 @@ def _source(config: RunConfig) -> Any:
         raise ValueError(f"{config.data} is packed already: train on it as it is, or pass what it was packed from.")
     options: dict[str, Any] = {"caption_column": config.caption_column, "caption_template": config.caption_template}
     path = Path(config.data)
-    for suffix, read in sources.ARCHIVES.items():
-        if files := sources.archives_in(path, suffix):
+    for suffix, read in ARCHIVES.items():
+        if files := archives_in(path, suffix):
             return read(path, files, captions=config.text_encoder != NONE, **options)
     return sources.folder_source(path, captions=config.text_encoder != NONE, **options)

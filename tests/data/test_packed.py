@@ -22,9 +22,10 @@ from PIL import Image
 
 from keras_t2i.core.files import write_array
 from keras_t2i.data import PackedImages, from_folder, from_packed, packing, shapes
+from keras_t2i.data.archives import archives_in
 from keras_t2i.data.packing import pack, pack_source
 from keras_t2i.data.shards import Rows, compressed
-from keras_t2i.data.sources import archives_in, folder_source
+from keras_t2i.data.sources import folder_source
 from keras_t2i.data.webdataset import tar_source
 
 ROOT = Path(__file__).resolve().parents[2]
