@@ -230,7 +230,6 @@ class RunConfig:
     reconstruction: float | None = option(
         None,
         "Weight of the difference in pixels to the caption's own image, where it has just one.",
-        commands=ANEW,
         limits=(0, None),
         varies=True,
     )
