@@ -107,10 +107,10 @@ class Judge:
         return float(perceptual_distances(self.features, self.pixels[first], self.pixels[second]).mean())
 
 
-def linear(features: np.ndarray, labels: list[int]) -> Any:
+def linear(features: np.ndarray, labels: list[int], num_labels: int = len(STYLES)) -> Any:
     """A linear classifier of features, trained on these."""
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
-    model = keras.Sequential([layers.Dropout(0.2, seed=0), layers.Dense(len(STYLES))])
+    model = keras.Sequential([layers.Dropout(0.2, seed=0), layers.Dense(num_labels)])
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit((features - mean) / scale, np.array(labels), epochs=15, batch_size=256, verbose=0)
     return lambda found: np.argmax(model.predict((found - mean) / scale, verbose=0), axis=1)

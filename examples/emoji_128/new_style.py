@@ -3,27 +3,25 @@
 Command:  python examples/emoji_128/new_style.py make NEW
           keras-t2i finetune emoji_128 NEW/train -o RUN --steps N ...
           python examples/emoji_128/new_style.py measure NEW FOLDER emoji_128 RUN --squeezenet FILE
-Needs:    npm; resvg-py; for `measure` the folder of make_data.py, and SqueezeNet 1.0 as measure_in_squeezenet.py reads it
+Needs:    npm; resvg-py; to measure, the folder of make_data.py, and SqueezeNet 1.0 as measure_in_squeezenet.py reads
+          it
 Cost:     a minute to make, five minutes of one core to measure
 Result:   NEW/train, 60 captioned pictures in Fluent's high contrast, black on white (copyright Microsoft Corporation,
           MIT), and NEW/all, those of all names. Then a table, a row a model and one of real pictures, of 300 other
-          names, none of them held out from emoji_128: the share that a linear classifier of all six styles calls the new
-          one, and R-precision (1 of 100) by a judge that was trained on real pictures of all six. Of `emoji_128` itself
-          it is asked with the style of Fluent's flat pictures: that is how well it knew these names before.
+          names, none of them held out from emoji_128: the share that a linear classifier of all six styles calls the
+          new one, and R-precision (1 of 100) by a judge that was trained on real pictures of all six. Of `emoji_128`
+          itself it is asked with the style of Fluent's flat pictures: that is how well it knew these names before.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-from keras import layers
 from make_data import NAMES, PACKAGES, captions, drawer, named, unpacked
 from PIL import Image
 
@@ -70,8 +68,7 @@ def make(new: Path) -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-    from measure_in_squeezenet import squeezenet
+    from measure import linear, squeezenet
 
     import keras_t2i
     from keras_t2i.metrics.retriever import Retriever
@@ -89,7 +86,7 @@ def measure(options: argparse.Namespace) -> None:
     rest = np.setdiff1d(np.arange(len(new)), asked)
     styles = [*PACKAGES, STYLE]
     labels = [styles.index(row["style"]) for row in old] + [len(PACKAGES)] * len(rest)
-    classify = _linear(features(np.concatenate([of_old, of_new[rest]])), labels, len(styles))
+    classify = linear(features(np.concatenate([of_old, of_new[rest]])), labels, len(styles))
     judge = Retriever(features)
     judge.fit(np.concatenate([of_old, of_new]), [row["text"] for row in (*old, *new)])
     print("| pictures | called the new style | R-precision, 1 of 100 |", "|---" * 3 + "|", sep="\n")
@@ -114,15 +111,6 @@ def _pixels(folder: Path, rows: list[dict[str, Any]]) -> np.ndarray:
         with Image.open(folder / row["file_name"]) as picture:
             found.append(np.asarray(picture.convert("RGB")))
     return np.stack(found)
-
-
-def _linear(features: np.ndarray, labels: list[int], num_labels: int) -> Any:
-    """A linear classifier of features, trained on these."""
-    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
-    model = keras.Sequential([layers.Dropout(0.2, seed=0), layers.Dense(num_labels)])
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit((features - mean) / scale, np.array(labels), epochs=15, batch_size=256, verbose=0)
-    return lambda found: np.argmax(model.predict((found - mean) / scale, verbose=0), axis=1)
 
 
 if __name__ == "__main__":
