@@ -68,7 +68,7 @@ def main() -> None:
         sep="\n",
     )
     for run in options.runs:
-        gan = keras_t2i.TextToImageGAN.from_preset(run)
+        gan = keras_t2i.TextToImage.from_preset(run)
         images = gan.generate(captions, seed=77, truncation=options.truncation)
         some = gan.generate(captions[:NUM_CAPTIONS], IMAGES_EACH, seed=5, truncation=options.truncation)
         print(measure.row(str(run), images, some), flush=True)
