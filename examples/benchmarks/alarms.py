@@ -72,7 +72,13 @@ WAYS = (
     Way("mlp, 40 images", "faces:40", 200, LARGE, OVERFITTING),
     Way("mlp, 2,000 images", "faces:2000", 200, LARGE),
     Way("shapes_64 on faces", "faces:1500", 30, {"batch_size": 8}, start_from="shapes_64"),
-    Way("mlp, 20 images by pixel", "faces:20", 800, {**LARGE, "reconstruction": 30.0}, COPIES),
+    Way(
+        "compact, 20 images by pixel",
+        "faces:20",
+        700,
+        {**SMALL, "penalty": "none", "reconstruction": 30.0},
+        COPIES,
+    ),
     Way(
         "compact, learning rate x 30",
         "shapes:400",
