@@ -14,7 +14,8 @@ happened is asked of none of the measures that they come from. `spread` and `wit
 different captions and of one, in features of a frozen network with random weights, divided by those of real images;
 `known` is the accuracy with which the discriminator's verdict tells training images from images rendered anew; `copied`
 is the share of images that lie closer to a training image, in the same random features, than 99 % of images rendered
-anew. Between a fault and health lies a band (see `FAULT` and `HEALTHY`): runs that end in it are neither.
+anew: by chance a hundredth. Between a fault and health lies a band (see `FAULT` and `HEALTHY`): runs that end in it
+are neither.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ SAID: dict[str, tuple[str, ...]] = {
 FAULT = {
     COLLAPSE: lambda found: min(found["spread"], found["within"]) < 0.4,
     OVERFITTING: lambda found: found["known"] > 0.75,
-    COPIES: lambda found: found["copied"] > 0.3,
+    COPIES: lambda found: found["copied"] > 0.15,
 }
 """Whether it has happened, by what was measured beside the warnings."""
 HEALTHY = {
     COLLAPSE: lambda found: min(found["spread"], found["within"]) > 0.5,
     OVERFITTING: lambda found: found["known"] < 0.65,
-    COPIES: lambda found: found["copied"] < 0.15,
+    COPIES: lambda found: found["copied"] < 0.05,
 }
 TOLD, FALSE = 0.95, 0.05
 NUM_REAL, MAX_IMAGES = 300, 200
