@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from keras_t2i.core.files import write_file
 from keras_t2i.data.names import RENDERED
 from keras_t2i.metrics import MEASURES
+from keras_t2i.models import family_of
+from keras_t2i.presets import names
 from keras_t2i.runs.compare.config import ComparisonConfig, Job
 from keras_t2i.runs.compare.methods import Method, file_name, method
 from keras_t2i.runs.compare.summary import markdown, summarize
@@ -105,7 +107,8 @@ def _jobs(config: ComparisonConfig, output: Path) -> Iterator[tuple[str, int, li
                 options["content_features"] = config.base.content_features
             if (strategy := options["strategy"]) is not None:
                 source_data = config.source_data if needs_source(strategy) else None
-                options |= {"start_from": config.source, "source_data": source_data}
+                family = family_of(names.read_config(names.resolve(str(config.source))))
+                options |= {"family": family, "start_from": config.source, "source_data": source_data}
             budget = config.budget(options["batch_size"])
             ((unit, amount),) = budget.items()
             moments = sorted({max(1, int(amount * part)) if unit == "steps" else amount * part for part in _PARTS})

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checks import tiny_flow
 from PIL import Image
 
 from keras_t2i.runs.compare import ComparisonConfig, compare
@@ -95,6 +96,13 @@ def test_a_teacher_is_a_flow_on_the_same_images_and_trained_as_long(folder: Path
     assert student.reconstruction == 20.0
     assert before.budget == own.budget
     assert before.result is None
+
+
+def test_what_starts_from_a_model_is_trained_by_the_recipe_of_its_family(folder: Path, tmp_path: Path) -> None:
+    tiny_flow().save_to_preset(tmp_path / "flow")
+    methods = config(folder, "full", "mlp", num_seeds=1, source=str(tmp_path / "flow"))
+    (_, _, (full,)), (_, _, (mlp,)) = _jobs(methods, tmp_path)
+    assert (full.config["family"], mlp.config["family"]) == ("flow", "mlp")
 
 
 def test_a_killed_comparison_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
