@@ -27,10 +27,6 @@ _ENCODERS = (NONE, "from_scratch", "caption_mini_en")
 _FEATURES = ("mobilenet_v2",)
 
 
-TAUGHT_RECONSTRUCTION = 20.0
-"""Weight of the difference in pixels to what a teacher has drawn from the same noise."""
-
-
 @dataclass(frozen=True)
 class RunConfig:
     """What describes a run, in plain values; kept as `config.json` in its directory.

@@ -12,8 +12,9 @@ from keras_t2i.data.names import TFDS
 from keras_t2i.models import family_of, files
 from keras_t2i.networks import FAMILIES
 from keras_t2i.presets import names
-from keras_t2i.runs.config import TAUGHT_RECONSTRUCTION, RunConfig
+from keras_t2i.runs.config import RunConfig
 from keras_t2i.runs.imported import imported
+from keras_t2i.runs.option import TAUGHT_RECONSTRUCTION
 from keras_t2i.transfer import strategies
 
 __all__ = ["card", "distilling", "finetuning"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_t2i.core.tables import Table
 
-__all__ = ["ALL", "ANEW", "READ", "TRAINING", "USED", "Option", "option"]
+__all__ = ["ALL", "ANEW", "READ", "TAUGHT_RECONSTRUCTION", "TRAINING", "USED", "Option", "option"]
 
 TRAINING = ("train", "finetune", "distill")
 """The commands that make a run."""
@@ -19,6 +19,8 @@ USED = (*ALL, "pack")
 """Those that use images, or refuse them."""
 READ = (*USED, "check")
 """Those that read images."""
+TAUGHT_RECONSTRUCTION = 20.0
+"""Weight of the difference in pixels to what a teacher has drawn from the same noise."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args, get_type_hints
 from keras_t2i.core import specs
 from keras_t2i.core.tables import Table
 from keras_t2i.networks.families import FAMILIES
-from keras_t2i.runs.config import TAUGHT_RECONSTRUCTION, RunConfig, options_of
+from keras_t2i.runs.config import RunConfig, options_of
+from keras_t2i.runs.option import TAUGHT_RECONSTRUCTION
 from keras_t2i.transfer.strategies import STRATEGIES
 
 __all__ = ["METHODS", "Method", "file_name", "method", "method_names"]
