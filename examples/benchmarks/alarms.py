@@ -90,7 +90,7 @@ WAYS = (
     Way("dcgan, 40 images", "faces:40", 100, {**SMALL, "family": "dcgan"}, OVERFITTING),
     Way("emoji_64 on shapes", "shapes:1500", 30, {"batch_size": 8}, start_from="emoji_64"),
     Way("compact, shapes", "shapes", 150, SMALL),
-    Way("dcgan, 2,000 images", "faces:2000", 150, {**SMALL, "family": "dcgan"}),
+    Way("compact, 2,000 faces", "faces:2000", 150, SMALL),
 )
 
 

@@ -24,6 +24,7 @@ from keras_t2i.data.pairs import real_pairs
 from keras_t2i.image_features import ImageFeatures
 from keras_t2i.models import DiffusionTextToImage, TextToImage, TextToImageGAN, build_gan, compile_gan, files
 from keras_t2i.models.recipes import recipe_of
+from keras_t2i.networks.base import Generator
 from keras_t2i.objectives import losses
 from keras_t2i.objectives.augmentation import CaptionAugmentation, DiffAugment
 from keras_t2i.objectives.variety import Variety, layout_distance
@@ -96,6 +97,7 @@ def prepare(config: RunConfig, run_dir: Path | None = None, changed_data: bool =
     encoder = cached(model.text_encoder)
     images = replace(images, batch_size=config.batch_size or _BATCH).encode(encoder)
     assert images.train_split.embeddings is not None  # `encode` has just set them.
+    centering = _centering(model)
     if config.strategy is None or not strategies.is_frozen(config.strategy):  # Else captions are read as before.
         model.adapt(images.train_split.embeddings_to_adapt_to())
     if config.teacher is not None:
@@ -105,13 +107,31 @@ def prepare(config: RunConfig, run_dir: Path | None = None, changed_data: bool =
         if isinstance(model, TextToImageGAN):
             model.variety = _variety(config, model, images.train_split)
         return Prepared(config, model, images)
+    return _transferring(config, model, images, encoder, centering)
+
+
+def _transferring(
+    config: RunConfig, model: TextToImage, images: CaptionedImages, encoder: CachedTextEncoder, centering: list[Any]
+) -> Prepared:
+    """Prepares a trained model for a strategy; captions are centered as before where nothing could learn anew."""
+    assert config.strategy is not None  # Or there is nothing to transfer.
     source = _coded(model, _source(config, encoder)) if strategies.needs_source(config.strategy) else None
     if model.drawer.learns_codes:
         _release_text_encoder(config, model)
     embeddings = None if source is None else source.train_split.embeddings_to_adapt_to()
     plan = strategies.apply(config.strategy, model, embeddings)
+    if plan.reads_as_before:
+        for weight, value in centering:
+            weight.assign(value)
     compile_gan(model, config.family, **_recipe(config, plan.terms))
     return Prepared(config, model, strategies.mixed(config.strategy, images, source), plan)
+
+
+def _centering(model: TextToImage) -> list[tuple[Any, np.ndarray]]:
+    """How the generator, and its average, center captions now: weights and what they hold."""
+    networks = [part.network for part in model.parts().values() if isinstance(part.network, Generator)]
+    weights = [weight for network in networks for weight in network.weights if weight.name.startswith("text_")]
+    return [(weight, np.array(weight)) for weight in weights if weight.name in ("text_mean", "text_scale")]
 
 
 def cached(encoder: CaptionEncoder) -> CachedTextEncoder:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Weight", "start_from_average"]
 
 _TRAINED, _STATISTICS, _FROZEN = "trained", "statistics", "frozen"
+_READING_FIRST = ("text", "project_text")
+"""Layers that embeddings of captions come to first."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,12 @@ class Plan:
     @property
     def frozen(self) -> tuple[Weight, ...]:
         return tuple(weight for weight in self.weights if weight.role == _FROZEN)
+
+    @property
+    def reads_as_before(self) -> bool:
+        """Whether what reads captions first in the generator is frozen: it knows them only as they were centered."""
+        first = [w for w in self.weights if w.network == "generator" and w.layer.split("/")[-1] in _READING_FIRST]
+        return bool(first) and all(weight.role == _FROZEN for weight in first)
 
     def count(self, network: str, role: str | None = None) -> int:
         """Numbers in the weights of one network, all of them or those of one role."""

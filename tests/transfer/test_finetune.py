@@ -16,7 +16,7 @@ from pretrained_models import values
 from keras_t2i import TextToImageGAN, transfer
 from keras_t2i.runs.config import RunConfig
 from keras_t2i.runs.derived import finetuning
-from keras_t2i.runs.prepare import dataset, fitted
+from keras_t2i.runs.prepare import dataset, fitted, prepare
 from keras_t2i.transfer.strategies import STRATEGIES
 
 CAPTIONS = ["picture number 3", "something else"]
@@ -119,6 +119,17 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit_and_only_what_is_planned_move
         start = before[path if path.startswith("discriminator") else f"ema_{path.removeprefix('ema_')}"]
         frozen = "freeze_d" in strategy and re.match(r"discriminator/(from_pixels|hidden_0)", path)
         assert np.array_equal(value, start) == bool(frozen), path
+
+
+@pytest.mark.parametrize(("strategy", "stays"), [("freeze:generator=text", True), ("freeze:generator=to_image", False)])
+def test_captions_stay_centered_where_nothing_can_learn_to_read_them_anew(
+    source: Path, strategy: str, stays: bool
+) -> None:
+    before = TextToImageGAN.from_preset(source)
+    ready = prepare(finetuning("source", "others", strategy))
+    for name, part in ready.model.parts().items():
+        same = np.array_equal(part.network.text_mean, before.parts()[name].network.text_mean)
+        assert same == (stays and name != "discriminator"), name
 
 
 @pytest.mark.parametrize(

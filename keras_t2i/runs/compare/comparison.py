@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 from keras_t2i.core.files import write_file
 from keras_t2i.data.names import RENDERED
 from keras_t2i.metrics import MEASURES
-from keras_t2i.models import family_of
-from keras_t2i.presets import names
 from keras_t2i.runs.compare.config import ComparisonConfig, Job
 from keras_t2i.runs.compare.methods import Method, file_name, method
 from keras_t2i.runs.compare.summary import markdown, summarize
@@ -107,8 +105,11 @@ def _jobs(config: ComparisonConfig, output: Path) -> Iterator[tuple[str, int, li
                 options["content_features"] = config.base.content_features
             if (strategy := options["strategy"]) is not None:
                 source_data = config.source_data if needs_source(strategy) else None
-                family = family_of(names.read_config(names.resolve(str(config.source))))
-                options |= {"family": family, "start_from": config.source, "source_data": source_data}
+                options |= {
+                    "family": _family_of(str(config.source)),
+                    "start_from": config.source,
+                    "source_data": source_data,
+                }
             budget = config.budget(options["batch_size"])
             ((unit, amount),) = budget.items()
             moments = sorted({max(1, int(amount * part)) if unit == "steps" else amount * part for part in _PARTS})
@@ -124,6 +125,13 @@ def _jobs(config: ComparisonConfig, output: Path) -> Iterator[tuple[str, int, li
             measured = Job(options, run_dir, budget, result, config.features, config.judge, moments, seed == 0)
             stages.append(measured)
             yield name, seed, stages
+
+
+def _family_of(source: str) -> str:
+    from keras_t2i.models import family_of
+    from keras_t2i.presets import names
+
+    return family_of(names.read_config(names.resolve(source)))
 
 
 def _before(chosen: Method, options: dict[str, Any], base: RunConfig) -> tuple[dict[str, Any], str]:
