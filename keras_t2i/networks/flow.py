@@ -154,7 +154,8 @@ class FlowGenerator(Generator):
         def times(number: Any) -> Any:
             return self.shifted(ops.maximum(1.0 - number / steps, 0.0))
 
-        instead = self.text_mean if instead is None else instead
+        if guidance is not None and instead is None:
+            instead = self.text_mean
         found = follow(self.velocity, noisy, sentence_embeddings, times, most, guidance, instead)
         return ops.clip(found, -1.0, 1.0)
 

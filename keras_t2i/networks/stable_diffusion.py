@@ -211,7 +211,8 @@ class StableDiffusion3Generator(Generator):
         """
         noisy = ops.reshape(ops.cast(latents, "float32"), (-1, *self.latents_shape))
         steps = ops.cast(num_steps, "float32") * ops.ones_like(noisy[:, 0, 0, 0])
-        instead = self.text_mean if instead is None else instead
+        if guidance is not None and instead is None:
+            instead = self.text_mean
         found = follow(
             partial(self.velocity, training=False),
             noisy,
