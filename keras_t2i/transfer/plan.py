@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Weight", "start_from_average"]
 
 _TRAINED, _STATISTICS, _FROZEN = "trained", "statistics", "frozen"
-_READING_FIRST = ("text", "project_text")
+_READING_FIRST = ("text", "to_text", "project_text")
 """Layers that embeddings of captions come to first."""
 
 
