@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import keras
@@ -191,9 +190,7 @@ class StableDiffusion3Generator(Generator):
             "pooled_projection": pooled,
             "timestep": self.num_train_timesteps * ops.cast(times, "float32")[:, None],
         }
-        del (
-            training
-        )  # Nothing in the transformer differs, and TensorFlow computes nothing again that is given a keyword.
+        del training  # Nothing differs, and TensorFlow computes nothing again that is given a keyword.
         return ops.cast(self.diffuser(inputs), "float32")
 
     def draw(
@@ -214,7 +211,7 @@ class StableDiffusion3Generator(Generator):
         if guidance is not None and instead is None:
             instead = self.text_mean
         found = follow(
-            partial(self.velocity, training=False),
+            self.velocity,
             noisy,
             sentence_embeddings,
             lambda number: self.times(number, steps),

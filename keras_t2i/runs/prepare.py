@@ -130,7 +130,7 @@ def _transferring(
 def _centering(model: TextToImage) -> list[tuple[Any, np.ndarray]]:
     """How the generator, and its average, center captions now: weights and what they hold."""
     networks = [part.network for part in model.parts().values() if isinstance(part.network, Generator)]
-    weights = [weight for network in networks for weight in network.weights if weight.name.startswith("text_")]
+    weights = [weight for network in networks for weight in network.weights]
     return [(weight, np.array(weight)) for weight in weights if weight.name in ("text_mean", "text_scale")]
 
 
