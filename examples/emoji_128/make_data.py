@@ -46,9 +46,12 @@ NAMES = ("emojibase-data", "17.0.0", "Names and keywords: Unicode CLDR, Unicode 
 
 LEFT_OUT = {"skin-tone", "hair-style", "keycap", "alphanum", "country-flag", "subdivision-flag"}
 THINGS = {"animals-nature", "food-drink", "travel-places", "activities", "objects"}
-HUES = {"red": 0, "orange": 28, "yellow": 50, "green": 125, "blue": 215, "purple": 275, "pink": 335, "brown": 24}
-TONES = {"pink": (0.6, 1.15), "brown": (0.85, 0.6)}
-"""Factors on saturation and value."""
+HUES = {"red": 357, "orange": 28, "yellow": 52, "green": 125, "blue": 215, "purple": 275, "pink": 335, "brown": 24}
+SHADES = {
+    **{"red": (0.88, 0.9), "orange": (0.9, 0.98), "yellow": (0.85, 0.98), "green": (0.75, 0.72)},
+    **{"blue": (0.8, 0.9), "purple": (0.7, 0.8), "pink": (0.5, 0.97), "brown": (0.65, 0.5)},
+}
+"""The saturation and value of each color that people call by its name: amber is no yellow, and a pale red is pink."""
 RECOLORED = 3
 """How many of the colors each picture of one dominant color is made into."""
 TOLD_APART = (
@@ -169,7 +172,11 @@ def written(folder: Path, style: str, entry: dict[str, Any], picture: Image.Imag
     if hue is None:
         return
     bare = re.sub(rf"^({'|'.join(HUES)}) ", "", name)
-    far = [color for color, other in HUES.items() if abs((other - hue + 180) % 360 - 180) > 15 or color in TONES]
+    far = [
+        color
+        for color, other in HUES.items()
+        if color in ("pink", "brown") or abs((other - hue + 180) % 360 - 180) > 15
+    ]
     for color in random.choice(far, RECOLORED, replace=False).tolist():
         recolored(picture, hue, color).save(folder / "images" / f"{stem}-{color}.png", optimize=True)
         thing, whole = f"{color} {bare}", with_article(f"{color} {bare}")
@@ -205,15 +212,14 @@ def dominant_hue(picture: Image.Image) -> float | None:
 
 
 def recolored(picture: Image.Image, hue: float, color: str) -> Image.Image:
-    """A picture whose dominant hue has become that of a color; what has another hue stays."""
+    """A picture whose dominant hue has become that of a color, in its shade; what has another hue stays."""
     hues, saturation, value = hsv(picture)
     off = (hues - hue + 180) % 360 - 180
     amount = np.clip((60 - np.abs(off)) / 20, 0, 1) * (saturation > 0.02)
-    more_saturation, more_value = TONES.get(color, (1.0, 1.0))
-    turned = (HUES[color] + off * 0.5) % 360
-    new = np.stack(
-        [turned / 360, np.clip(saturation * more_saturation, 0, 1), np.clip(value * more_value, 0, 1)], axis=-1
-    )
+    dominant = (amount > 0.5) & (saturation > 0.3) & (value > 0.25)
+    brighter = [shade / np.median(of[dominant]) for shade, of in zip(SHADES[color], (saturation, value), strict=True)]
+    turned = (HUES[color] + off * 0.3) % 360
+    new = np.stack([turned / 360, np.clip(saturation * brighter[0], 0, 1), np.clip(value * brighter[1], 0, 1)], axis=-1)
     rgb = np.asarray(Image.fromarray((255 * new).round().astype(np.uint8), "HSV").convert("RGB"), np.float32)
     old = np.asarray(picture, np.float32)
     return Image.fromarray((old + amount[..., None] * (rgb - old)).round().astype(np.uint8))

@@ -55,7 +55,7 @@ class UpscaledGenerator(NestedGenerator):
         self.upscaler = Upscaler(factor, width, depth, name="upscaler")
 
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
-        return self.upscaler(self.source(latents, sentence_embeddings, training=training))
+        return self.upscaler(self.source(latents, sentence_embeddings, training=training), training=training)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "width": self.width, "depth": self.depth}
@@ -73,7 +73,8 @@ class Upscaler(Block):
         images: Images in [-1, 1], float32, shape `(B, H, W, 3)`.
 
     Returns:
-        Larger ones in [-1, 1], float32, shape `(B, factor * H, factor * W, 3)`.
+        Larger ones, float32, shape `(B, factor * H, factor * W, 3)`: in [-1, 1], but not clipped to it in training, for
+        what is beyond white could not learn to come back.
     """
 
     def __init__(self, factor: int, width: int = 32, depth: int = 4, **kwargs: Any) -> None:
@@ -85,14 +86,15 @@ class Upscaler(Block):
         self.to_image = convolution(3, scale=0.02)
         self.upsample = layers.UpSampling2D(2, interpolation="bilinear")
 
-    def call(self, images: Any) -> Any:
+    def call(self, images: Any, training: bool | None = None) -> Any:
         features = self.stem(images)
         for block in self.blocks:
             features = block(features)
         for conv in self.grown:
             images = self.upsample(images)
             features = conv(self.upsample(leaky(features)))
-        return ops.clip(images + ops.cast(self.to_image(leaky(features)), "float32"), -1.0, 1.0)
+        images = images + ops.cast(self.to_image(leaky(features)), "float32")
+        return images if training else ops.clip(images, -1.0, 1.0)
 
 
 class Residual(Block):

@@ -61,7 +61,7 @@ class Redrawing:
         first = ops.shape(images)[0] // 2
         reduced = resize(images[:first], generator.source.image_size)
         drawn = generator.source(latents[first:], sentence_embeddings[first:], training=True)
-        return generator.upscaler(ops.concatenate([reduced, drawn]))
+        return generator.upscaler(ops.concatenate([reduced, drawn]), training=True)
 
     def __call__(self, generated: Any, batch: dict[str, Any]) -> Any:
         first = ops.shape(generated)[0] // 2

@@ -26,7 +26,7 @@ from keras_t2i import TextToImageGAN, networks, transfer
 from keras_t2i.core.files import write_checksums
 from keras_t2i.core.pixels import resize
 from keras_t2i.models.recipes import family_of
-from keras_t2i.networks import UpscaledGenerator
+from keras_t2i.networks.upscaled import UpscaledGenerator, Upscaler
 from keras_t2i.objectives.losses import perceptual_loss
 from keras_t2i.objectives.redrawing import Redrawing
 from keras_t2i.transfer.strategies import apply, image_size
@@ -71,9 +71,9 @@ def test_half_of_what_is_judged_is_real_images_redrawn(upscaled: TextToImageGAN)
     latents, text = make_latents(5), batch["sentence_embeddings"]
     term = Redrawing(lambda images: [images, images[:, ::2, ::2]], pixel_weight=3.0, feature_weight=2.0)
     drawn = term.draw(generator, batch["images"], latents, text)
-    redrawn = generator.upscaler(resize(batch["images"][:2], 32))
+    redrawn = generator.upscaler(resize(batch["images"][:2], 32), training=True)
     np.testing.assert_allclose(drawn[:2], redrawn, atol=1e-6)
-    np.testing.assert_allclose(drawn[2:], generator(latents[2:], text[2:]), atol=1e-6)
+    np.testing.assert_allclose(drawn[2:], generator(latents[2:], text[2:], training=True), atol=1e-6)
     real = batch["images"][:2]
     features = perceptual_loss([redrawn, redrawn[:, ::2, ::2]], [real, real[:, ::2, ::2]])
     expected = 3.0 * np.mean(np.abs(redrawn - real)) + 2.0 * features
@@ -95,6 +95,17 @@ def test_a_few_steps_bring_redrawn_images_nearer_to_themselves() -> None:
     before = off()
     fit(gan, steps=60)
     assert off() < 0.7 * before
+
+
+def test_what_is_drawn_beyond_white_learns_to_come_back() -> None:
+    upscaler = Upscaler(2, width=8, depth=1)
+    images = tf.zeros((2, 32, 32, 3))
+    upscaler(images)
+    upscaler.to_image.bias.assign([3.0, 3.0, 3.0])
+    np.testing.assert_array_equal(upscaler(images), np.ones((2, 64, 64, 3)))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.abs(upscaler(images, training=True) + 0.5))
+    assert np.all(tape.gradient(loss, upscaler.to_image.bias) > 0)
 
 
 def test_presets_and_exports_draw_the_same_pixels(upscaled: TextToImageGAN, tmp_path: Path) -> None:
