@@ -15,12 +15,13 @@ from keras_t2i.tasks import TASKS, Setting, Task
 
 def _command(name: str, task: Task) -> None:
     captions = Annotated[list[str], typer.Argument(metavar="CAPTIONS...", help="What to draw; quote each caption.")]
+    listed = Annotated[Path, typer.Argument(metavar="CAPTIONS", help="A file of captions.")]
     picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="The picture, which is only read.")]
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [
         inspect.Parameter("model", kind, annotation=Model),
         *([inspect.Parameter("picture", kind, annotation=picture)] if task.of_picture else []),
-        inspect.Parameter("captions", kind, annotation=captions),
+        inspect.Parameter("captions", kind, annotation=listed if task.of_list else captions),
         inspect.Parameter("output", kind, annotation=Output, default=Path("generated")),
         *(
             inspect.Parameter(setting, kind, annotation=_declared(setting, described), default=described.default)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_t2i.data.rows import SkippedRow, UnusableRowError, usable_captions
 from keras_t2i.data.sources import Item, Source, stamp
 from keras_t2i.data.splits import split_in, split_of_folders
-from keras_t2i.data.tables import CAPTION_COLUMNS
+from keras_t2i.data.tables import caption_column_of
 
-__all__ = ["images_of", "parquet_source"]
+__all__ = ["column_of", "images_of", "parquet_source"]
 
 _IMAGE_COLUMNS = ("image", "img", "jpg", "png", "webp", "image_bytes", "bytes")
 _MOST_BYTES = 4 << 30
@@ -48,7 +48,7 @@ def parquet_source(
         split = split_in(file.name) or split_of_folders(file.relative_to(path).as_posix() if file != path else "")
         with _opened(file) as table:
             image = _image_column(table.schema_arrow, file)
-            text = _caption_column(table.schema_arrow, file, caption_column) if captions else None
+            text = caption_column_of(table.schema_arrow.names, file, caption_column) if captions else None
             for number, (group, row, value) in enumerate(_values(table, file, text)):
                 source = (file.name, number + 1)
                 try:
@@ -70,6 +70,22 @@ def images_of(path: str, column: str, group: int) -> list[bytes | None]:
     """
     with _opened(Path(path)) as table:
         return [_bytes(value) for value in _column(table, Path(path), column, group)]
+
+
+def column_of(path: Path, choose: Callable[[Sequence[str]], str]) -> Iterator[Any]:
+    """The values of a column, row by row.
+
+    Args:
+        path: The file.
+        choose: What says, of all names, which column.
+
+    Raises:
+        ValueError: if the file is damaged.
+        ImportError: if PyArrow is not installed.
+    """
+    with _opened(path) as table:
+        column = choose(table.schema_arrow.names)
+        yield from (value for _, _, value in _values(table, path, column))
 
 
 def _opened(path: Path) -> Any:
@@ -98,17 +114,6 @@ def _image_column(schema: Any, path: Path) -> str:
     if not found:
         raise ValueError(f"{path} has no column of images, only {', '.join(schema.names[:20])}.")
     return next((name for name in _IMAGE_COLUMNS if name in found), found[0])
-
-
-def _caption_column(schema: Any, path: Path, wanted: str | None) -> str:
-    found = [name for name in ((wanted,) if wanted is not None else CAPTION_COLUMNS) if name in schema.names]
-    if not found:
-        expected = wanted if wanted is not None else " or ".join(CAPTION_COLUMNS)
-        raise ValueError(
-            f"No column {expected} in {path}, only {', '.join(schema.names[:20])}: name that of captions with "
-            "`caption_column` (--caption-column)."
-        )
-    return found[0]
 
 
 def _values(table: Any, path: Path, column: str | None) -> Iterator[tuple[int, int, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_t2i.data.listing import read_text, suffix_of
 
-__all__ = ["CAPTION_COLUMNS", "FILE_COLUMNS", "Table", "column_in", "read_table", "starts_table"]
+__all__ = ["CAPTION_COLUMNS", "FILE_COLUMNS", "Table", "caption_column_of", "column_in", "read_table", "starts_table"]
 
 CAPTION_COLUMNS = ("text", "caption", "captions", "comment", "raw")
 """Names under which captions are looked for, in this order, where no column is named."""
@@ -70,6 +70,22 @@ def read_table(path: Path, is_image: Callable[[str], bool]) -> Table:
         return Table(columns, rows)
     records = _records(lines, first, delimiter, _names_image(columns, delimiter, is_image))
     return _with_cells(columns, records, delimiter)
+
+
+def caption_column_of(columns: Sequence[str], path: Path, wanted: str | None = None) -> str:
+    """The column of captions among `columns`: `wanted`, or the first of `CAPTION_COLUMNS`.
+
+    Raises:
+        ValueError: if it is not there.
+    """
+    names = CAPTION_COLUMNS if wanted is None else (wanted,)
+    found = next((name for name in names if name in columns), None)
+    if found is None:
+        raise ValueError(
+            f"No column {' or '.join(names)} in {path}, only {', '.join(columns[:20])}: name that of captions with "
+            "`caption_column` (--caption-column)."
+        )
+    return found
 
 
 def starts_table(path: Path, is_image: Callable[[str], bool], caption_column: str | None) -> bool:

@@ -7,7 +7,7 @@ devices are passed over.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +18,7 @@ from keras_t2i.data.sources import Item, Source, stamp
 from keras_t2i.data.splits import split_in, split_of_folders
 from keras_t2i.data.tables import CAPTION_COLUMNS
 
-__all__ = ["tar_source"]
+__all__ = ["tar_source", "write_tar"]
 
 _BLOCK = 512
 _MOST_NAME, _MOST_TEXT, _MOST_IMAGE = 1 << 16, 1 << 20, 1 << 28
@@ -172,3 +172,15 @@ def _long_name(file: BinaryIO, offset: int, size: int, kind: bytes) -> str:
         records = (record.partition(b" ")[2] for record in content.split(b"\n"))
         content = next((record[5:] for record in records if record.startswith(b"path=")), b"")
     return content.partition(b"\0")[0].decode("utf-8", "replace")
+
+
+def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """Writes a tar of files, names (ASCII, at most 100 characters) and contents, whose bytes depend on these alone."""
+    with open(path, "wb") as file:
+        for name, content in members:
+            start = name.encode("ascii").ljust(100, b"\0") + b"0000644\0" + 2 * b"0000000\0"
+            start += b"%011o\0" % len(content) + b"00000000000\0"
+            header = (start + b" " * 8 + b"0" + bytes(100) + b"ustar\x0000").ljust(_BLOCK, b"\0")
+            header = header[:148] + b"%06o\0 " % sum(header) + header[156:]
+            file.write(header + content + bytes(-len(content) % _BLOCK))
+        file.write(bytes(2 * _BLOCK))

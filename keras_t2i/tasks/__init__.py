@@ -42,12 +42,14 @@ class Task:
         help: What the command line says of it, in Markdown: first a line, then an empty one, then the rest.
         settings: Its options by name.
         of_picture: Whether it asks about a picture.
+        of_list: Whether `captions` is a file that lists them.
     """
 
     run: Callable[..., dict[str, Any]] | str
     help: str
     settings: Mapping[str, Setting] = field(default_factory=dict)
     of_picture: bool = False
+    of_list: bool = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Runs it."""
@@ -58,6 +60,21 @@ class Task:
 _RECORD_PROMPTS = Setting(
     True, "Whether PNG files hold their captions.", flags=("--record-prompts/--no-record-prompts",)
 )
+
+_MANNER = {
+    "seed": Setting(0, "Seed of the noise.", 0),
+    "truncation": Setting(1.0, "Factor on the noise: 1 for full variety, less for more typical images.", 0),
+    "guidance": Setting(
+        None,
+        "How far to go towards the caption: 1 arrives, more goes beyond (--caption-dropout). Default: the model's.",
+        0,
+        type=float | None,
+    ),
+    "num_steps": Setting(None, "Steps of a model that draws in several. Default: the model's.", 1, type=int | None),
+    "negative_prompt": Setting(
+        None, "What to go away from, with a guidance above 1, in place of no caption.", type=str | None
+    ),
+}
 
 TASKS: Table[Task] = Table(
     "task",
@@ -73,23 +90,29 @@ TASKS: Table[Task] = Table(
     """,
             {
                 "num_images": Setting(4, "Images of each caption.", 1, ("--num-images", "-n")),
-                "seed": Setting(0, "Seed of the noise.", 0),
-                "truncation": Setting(1.0, "Factor on the noise: 1 for full variety, less for more typical images.", 0),
-                "guidance": Setting(
-                    None,
-                    "How far to go towards the caption: 1 arrives, more goes beyond (--caption-dropout). Default: the "
-                    "model's.",
-                    0,
-                    type=float | None,
-                ),
-                "num_steps": Setting(
-                    None, "Steps of a model that draws in several. Default: the model's.", 1, type=int | None
-                ),
-                "negative_prompt": Setting(
-                    None, "What to go away from, with a guidance above 1, in place of no caption.", type=str | None
-                ),
+                **_MANNER,
                 "record_prompts": _RECORD_PROMPTS,
             },
+        ),
+        "generate-shards": Task(
+            "keras_t2i.tasks.drawing_many:generate_shards",
+            """Draw a list of captions, however long, into .tar files: images with their captions.
+
+    CAPTIONS is a .txt with a caption a line, or a .csv, .tsv, .jsonl or .parquet with a column of them. **data pack**
+    and **train** read what is written. Killed and started again, it goes on; several machines share the work.
+
+    `keras-t2i generate-shards runs/shapes captions.txt -n 4 --shard 2/8 -o drawn`
+    """,
+            {
+                "num_images": Setting(1, "Images of each caption.", 1, ("--num-images", "-n")),
+                **_MANNER,
+                "record_prompts": _RECORD_PROMPTS,
+                "caption_column": Setting(
+                    None, "Column of captions. Default: text, caption, and the like.", type=str | None
+                ),
+                "shard": Setting("1/1", "I/N: this is machine I of N, and draws every N-th file."),
+            },
+            of_list=True,
         ),
         "complete": Task(
             "keras_t2i.tasks.completing:complete",

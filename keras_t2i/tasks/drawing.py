@@ -7,12 +7,28 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from keras_t2i.text.reading import Reader
 
-__all__ = ["check_captions", "generate", "warn_of_losses"]
+__all__ = ["Drawer", "check_captions", "drawer_of", "generate", "warn_of_losses"]
+
+
+class Drawer(NamedTuple):
+    """What draws captions.
+
+    Args:
+        fingerprint: Of the model.
+        reader: What reads captions for it.
+        draw: A function of captions, images of each, seed and truncation that returns images, uint8.
+    """
+
+    fingerprint: str
+    reader: Reader | None
+    draw: Callable[[Sequence[str], int, int, float], np.ndarray]
 
 
 def generate(
@@ -57,7 +73,7 @@ def generate(
     check_captions(captions)
     asked = {"guidance": guidance, "num_steps": num_steps, "negative_prompt": negative_prompt}
     asked = {name: value for name, value in asked.items() if value is not None}
-    fingerprint, reader, draw = _drawer(model, asked)
+    fingerprint, reader, draw = drawer_of(model, asked)
     warn_of_losses(reader, [*captions, *([] if negative_prompt is None else [negative_prompt])])
     images = draw(captions, num_images, seed, truncation)
     said = asked if record_prompts else {name: value for name, value in asked.items() if name != "negative_prompt"}
@@ -73,8 +89,12 @@ def generate(
     return {"images": [str(output / name) for name in names], "grid": str(output / "grid.png")}
 
 
-def _drawer(model: Path, asked: Mapping[str, Any]) -> tuple[str, Reader | None, Callable[..., Any]]:
-    """The fingerprint of a model, what reads captions for it, and what draws with it."""
+def drawer_of(model: Path, asked: Mapping[str, Any]) -> Drawer:
+    """What draws with a run, a preset or its name, or a LiteRT bundle; `asked` is what else its `generate` is given.
+
+    Raises:
+        ValueError: if `model` is no model, or draws without such a thing.
+    """
     from keras_t2i.export.litert_runner import BUNDLE, LiteRTBundle
     from keras_t2i.models import TextToImage
 
@@ -84,11 +104,11 @@ def _drawer(model: Path, asked: Mapping[str, Any]) -> tuple[str, Reader | None, 
                 f"A LiteRT bundle knows no {' and no '.join(asked).replace('_', ' ')}; draw with the run or preset."
             )
         bundle = LiteRTBundle(model)
-        return bundle.fingerprint, bundle.wordpiece, bundle.generate
+        return Drawer(bundle.fingerprint, bundle.wordpiece, bundle.generate)
     gan = TextToImage.from_preset(model)
     if unknown := [name for name in asked if name not in inspect.signature(gan.generate).parameters]:
         raise ValueError(f"{type(gan).__name__} draws in one pass: leave {unknown[0]} out.")
-    return gan.fingerprint(), gan.text_encoder, partial(gan.generate, **asked)
+    return Drawer(gan.fingerprint(), gan.text_encoder, partial(gan.generate, **asked))
 
 
 def check_captions(captions: Sequence[str]) -> None:

@@ -63,6 +63,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("docs")
     Image.linear_gradient("L").save(path / "picture.png")
     Image.linear_gradient("L").point(lambda value: 255 * (value > 128)).save(path / "mask.png")
+    (path / "captions.txt").write_text("a large red star\na small blue ring\n")
     write_captioned_images(path / "my_images")
     gan = tiny_gan(
         "compact", TextEncoder.from_preset("caption_mini_en"), caption_augmentation=CaptionAugmentation(dropout=0.1)
