@@ -17,7 +17,7 @@ from keras_t2i.data.inventory import Inventory
 from keras_t2i.data.labels import check_caption_template
 from keras_t2i.data.looks import notices
 from keras_t2i.data.pipeline import CaptionedImages
-from keras_t2i.data.rows import CaptionedFile, SkippedRow, check_skipped, read_rows, skipped_summary
+from keras_t2i.data.rows import CaptionedFile, SkippedRow, check_skipped, read_rows, skipped_summary, with_damaged
 from keras_t2i.data.split import Split
 from keras_t2i.data.splits import MIN_IMAGES, drawn_by_content
 
@@ -244,13 +244,7 @@ def read_folder(
         cache_dir,
     )
     errors = records["error"]
-    damaged = [
-        SkippedRow(*source, f"{file.name}: {error.decode('utf-8')}")
-        for file, error in zip(rows.files, errors, strict=True)
-        if error
-        for source in file.sources
-    ]
-    skipped = sorted([*rows.skipped, *damaged], key=lambda row: (row.file, row.line or 0))
+    skipped = with_damaged(rows.skipped, rows.files, (error.decode("utf-8") for error in errors))
     check_skipped(str(folder), skipped, rows.num_rows, max_skipped_share)
     usable = np.flatnonzero(errors == b"")
     files = tuple(rows.files[number] for number in usable)

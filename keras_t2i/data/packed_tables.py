@@ -14,7 +14,7 @@ from keras_t2i.core.files import sha256, write_array, write_file
 from keras_t2i.data.images import Reading
 from keras_t2i.data.looks import notices
 from keras_t2i.data.packing_worker import part_name
-from keras_t2i.data.rows import SkippedRow
+from keras_t2i.data.rows import with_damaged
 from keras_t2i.data.shards import ROW, shard_name
 from keras_t2i.data.sources import Source
 from keras_t2i.data.splits import MIN_IMAGES, drawn_by_content
@@ -52,13 +52,7 @@ class Tables:
         self.digests = columns["digest"]
         self.rows = np.concatenate([np.zeros(0, ROW), *map(_rows, itertools.count(), self.parts)])
         errors = columns["error"]
-        damaged = [
-            SkippedRow(*row, f"{item.name}: {error}")
-            for item, error in zip(source.items, errors, strict=False)
-            if error
-            for row in item.sources
-        ]
-        self.skipped = sorted([*source.skipped, *damaged], key=lambda row: (row.file, row.line or 0))
+        self.skipped = with_damaged(source.skipped, source.items, errors)
         self.usable = [number for number, error in enumerate(errors) if not error]
         looks = np.zeros(len(errors), [("size", "<i4", (2,)), ("intensities", "<f8", (2,))])
         looks["size"] = np.reshape(columns["size"], (-1, 2))

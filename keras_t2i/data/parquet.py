@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_t2i.data.rows import SkippedRow, UnusableRowError, usable_captions
 from keras_t2i.data.sources import Item, Source, stamp
-from keras_t2i.data.splits import split_in, split_of_folders
+from keras_t2i.data.splits import split_of_file
 from keras_t2i.data.tables import caption_column_of
 
 __all__ = ["column_of", "images_of", "parquet_source"]
@@ -45,7 +45,7 @@ def parquet_source(
     items: list[Item] = []
     skipped: list[SkippedRow] = []
     for file in files:
-        split = split_in(file.name) or split_of_folders(file.relative_to(path).as_posix() if file != path else "")
+        split = split_of_file(file, path)
         with _opened(file) as table:
             image = _image_column(table.schema_arrow, file)
             text = caption_column_of(table.schema_arrow.names, file, caption_column) if captions else None

@@ -9,10 +9,10 @@ import os
 import stat
 import tokenize
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from keras_t2i.core.printable import escaped, spaced
 from keras_t2i.data.found import CaptionRow, Wanted
@@ -32,6 +32,7 @@ __all__ = [
     "read_rows",
     "skipped_summary",
     "usable_captions",
+    "with_damaged",
 ]
 
 _NAMED_ROWS = 3
@@ -103,6 +104,33 @@ class FolderRows:
     num_rows: int = 0
     unnamed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+class _SupportsSources(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sources(self) -> Sequence[tuple[str, int | None]]: ...
+
+
+def with_damaged(
+    skipped: Iterable[SkippedRow], images: Iterable[_SupportsSources], errors: Iterable[str]
+) -> list[SkippedRow]:
+    """Rows that are skipped, with those of images that cannot be decoded, in the order of files and lines.
+
+    Args:
+        skipped: The rows.
+        images: Images, in order.
+        errors: What is wrong with each, an empty text where nothing is; there may be fewer.
+    """
+    damaged = [
+        SkippedRow(*source, f"{image.name}: {error}")
+        for image, error in zip(images, errors, strict=False)
+        if error
+        for source in image.sources
+    ]
+    return sorted([*skipped, *damaged], key=lambda row: (row.file, row.line or 0))
 
 
 class UnusableRowError(ValueError):

@@ -7,8 +7,9 @@ import math
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-__all__ = ["MIN_IMAGES", "SPLIT_NAMES", "drawn_by_content", "split_in", "split_of_folders"]
+__all__ = ["MIN_IMAGES", "SPLIT_NAMES", "drawn_by_content", "split_in", "split_of_file", "split_of_folders"]
 
 MIN_IMAGES = 2
 """Images to train on, at least: a mismatched caption is another image's caption."""
@@ -39,6 +40,11 @@ def split_in(name: str) -> str | None:
     """The split that the name of a table or list has in it: `captions_train2017.json`, `Flickr_8k.devImages.txt`."""
     found = {SPLIT_NAMES[match["split"]] for match in _STEM.finditer(posixpath.basename(name).lower())}
     return found.pop() if len(found) == 1 else None
+
+
+def split_of_file(path: Path, folder: Path) -> str | None:
+    """The split that the name of a file of many images says it is of, or else its folders below `folder`."""
+    return split_in(path.name) or split_of_folders(path.relative_to(folder).as_posix() if path != folder else "")
 
 
 def drawn_by_content(numbers: Sequence[int], digests: Iterable[str], share: float, seed: int) -> set[int]:

@@ -79,7 +79,7 @@ def caption_column_of(columns: Sequence[str], path: Path, wanted: str | None = N
         ValueError: if it is not there.
     """
     names = CAPTION_COLUMNS if wanted is None else (wanted,)
-    found = next((name for name in names if name in columns), None)
+    found = column_in(columns, names)
     if found is None:
         raise ValueError(
             f"No column {' or '.join(names)} in {path}, only {', '.join(columns[:20])}: name that of captions with "

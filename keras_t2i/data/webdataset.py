@@ -15,7 +15,7 @@ from keras_t2i.data.listing import IMAGE_SUFFIXES, suffix_of
 from keras_t2i.data.rows import SkippedRow, UnusableRowError, usable_captions
 from keras_t2i.data.shards import read_at
 from keras_t2i.data.sources import Item, Source, stamp
-from keras_t2i.data.splits import split_in, split_of_folders
+from keras_t2i.data.splits import split_of_file
 from keras_t2i.data.tables import CAPTION_COLUMNS
 
 __all__ = ["tar_source", "write_tar"]
@@ -54,7 +54,7 @@ def tar_source(
     items: list[Item] = []
     skipped: list[SkippedRow] = []
     for file in files:
-        split = split_in(file.name) or split_of_folders(file.relative_to(path).as_posix() if file != path else "")
+        split = split_of_file(file, path)
         for key, members in _samples(file):
             image = next((name for name in members if suffix_of(name) in IMAGE_SUFFIXES), None)
             if image is None:
