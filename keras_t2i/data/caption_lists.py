@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_t2i.data.listing import read_text, suffix_of
 from keras_t2i.data.rows import UnusableRowError, usable_captions
-from keras_t2i.data.tables import caption_column_of, read_table
+from keras_t2i.data.tables import caption_columns_of, cell_of, read_table
 
 __all__ = ["read_captions"]
 
@@ -58,14 +58,14 @@ def _lines(path: Path, caption_column: str | None) -> Iterator[tuple[int, Any]]:
 
 def _of_table(path: Path, caption_column: str | None) -> Iterator[tuple[int, Any]]:
     table = read_table(path, lambda text: False)
-    column = caption_column_of(table.columns, path, caption_column)
+    columns = caption_columns_of(table.columns, path, caption_column)
     for number, cells in table.rows:
         if isinstance(cells, str):
             raise ValueError(f"{path}:{number}: {cells}.")
-        yield number, cells.get(column)
+        yield number, cell_of(cells, columns)
 
 
 def _of_parquet(path: Path, caption_column: str | None) -> Iterator[tuple[int, Any]]:
-    from keras_t2i.data.parquet import column_of
+    from keras_t2i.data.parquet import cells_of
 
-    yield from enumerate(column_of(path, lambda names: caption_column_of(names, path, caption_column)), start=1)
+    yield from enumerate(cells_of(path, lambda names: caption_columns_of(names, path, caption_column)), start=1)

@@ -12,7 +12,16 @@ from typing import Any
 from keras_t2i.data.found import CaptionRow, Found, Wanted
 from keras_t2i.data.listing import Listing, named, read_text, suffix_of
 from keras_t2i.data.splits import split_in, split_of_folders
-from keras_t2i.data.tables import CAPTION_COLUMNS, FILE_COLUMNS, Table, column_in, read_table, starts_table
+from keras_t2i.data.tables import (
+    CAPTION_COLUMNS,
+    FILE_COLUMNS,
+    Table,
+    caption_columns_in,
+    cell_of,
+    column_in,
+    read_table,
+    starts_table,
+)
 
 __all__ = ["any_tables", "json_annotations", "metadata_tables"]
 
@@ -139,17 +148,17 @@ def _found(listing: Listing, tables: dict[str, Table], wanted: Wanted, notes: Se
         raise ValueError(f"{names} in {folder!r} has no rows; write one row for each image.")
     columns = tuple(dict.fromkeys(column for table in tables.values() for column in table.columns))
     file_column = column_in(columns, FILE_COLUMNS) or ""
-    column = wanted.caption_column or column_in(columns) or ""
+    of_captions = caption_columns_in(columns, wanted.caption_column)
     for found, missing, fix in (
         (file_column, FILE_COLUMNS[0], "name the image files in it"),
-        (column, column or " or ".join(CAPTION_COLUMNS), "pass caption_column"),
+        (of_captions, wanted.caption_column or " or ".join(CAPTION_COLUMNS), "pass caption_column"),
     ):
-        if columns and found not in columns:
+        if columns and not found:
             has = ", ".join(map(repr, columns[:20]))
             raise ValueError(f"No column {missing} in {names} of {folder!r}; it has {has}: {fix}.")
     others = [name for name in columns if wanted.caption_column is None and name.lower() in CAPTION_COLUMNS[:3]]
     if len(others) > 1:
-        notes = [*notes, f"{names} in {folder!r} has the columns {' and '.join(others)}: {column} is used."]
+        notes = [*notes, f"{names} in {folder!r} has the columns {' and '.join(others)}: {of_captions[0]} is used."]
     notes = [
         *notes,
         *(f"{named([name])} in {folder!r}: {note}" for name, table in tables.items() for note in table.notes),
@@ -162,9 +171,13 @@ def _found(listing: Listing, tables: dict[str, Table], wanted: Wanted, notes: Se
             if isinstance(values, str):
                 rows.append(CaptionRow((name, line), problem=values))
             else:
-                cells = (values.get(file_column), values.get(column), values.get("split") or None)
+                cells = (values.get(file_column), cell_of(values, of_captions), values.get("split") or None)
                 rows.append(CaptionRow((name, line), *cells, directory, split))
-    return Found(f"{names}, captions in the column {column!r}", rows, tuple(notes))
+    return Found(
+        f"{names}, captions in the column{'s' * (len(of_captions) > 1)} {', '.join(map(repr, of_captions))}",
+        rows,
+        tuple(notes),
+    )
 
 
 def _image_test(listing: Listing, table: str) -> Any:

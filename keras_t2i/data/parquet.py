@@ -9,9 +9,9 @@ from typing import Any
 from keras_t2i.data.rows import SkippedRow, UnusableRowError, usable_captions
 from keras_t2i.data.sources import Item, Source, stamp
 from keras_t2i.data.splits import split_of_file
-from keras_t2i.data.tables import caption_column_of
+from keras_t2i.data.tables import caption_columns_of, cell_of
 
-__all__ = ["column_of", "images_of", "parquet_source"]
+__all__ = ["cells_of", "images_of", "parquet_source"]
 
 _IMAGE_COLUMNS = ("image", "img", "jpg", "png", "webp", "image_bytes", "bytes")
 _MOST_BYTES = 4 << 30
@@ -48,11 +48,11 @@ def parquet_source(
         split = split_of_file(file, path)
         with _opened(file) as table:
             image = _image_column(table.schema_arrow, file)
-            text = caption_column_of(table.schema_arrow.names, file, caption_column) if captions else None
-            for number, (group, row, value) in enumerate(_values(table, file, text)):
+            texts_in = caption_columns_of(table.schema_arrow.names, file, caption_column) if captions else ()
+            for number, (group, row, value) in enumerate(_values(table, file, texts_in)):
                 source = (file.name, number + 1)
                 try:
-                    texts = [""] if text is None else usable_captions(value)
+                    texts = usable_captions(value) if captions else [""]
                 except UnusableRowError as error:
                     skipped.append(SkippedRow(*source, str(error)))
                     continue
@@ -72,20 +72,19 @@ def images_of(path: str, column: str, group: int) -> list[bytes | None]:
         return [_bytes(value) for value in _column(table, Path(path), column, group)]
 
 
-def column_of(path: Path, choose: Callable[[Sequence[str]], str]) -> Iterator[Any]:
-    """The values of a column, row by row.
+def cells_of(path: Path, choose: Callable[[Sequence[str]], Sequence[str]]) -> Iterator[Any]:
+    """What rows have in some columns: see `keras_t2i.data.tables.cell_of`.
 
     Args:
         path: The file.
-        choose: What says, of all names, which column.
+        choose: What says, of all names, which columns.
 
     Raises:
         ValueError: if the file is damaged.
         ImportError: if PyArrow is not installed.
     """
     with _opened(path) as table:
-        column = choose(table.schema_arrow.names)
-        yield from (value for _, _, value in _values(table, path, column))
+        yield from (value for _, _, value in _values(table, path, choose(table.schema_arrow.names)))
 
 
 def _opened(path: Path) -> Any:
@@ -116,12 +115,13 @@ def _image_column(schema: Any, path: Path) -> str:
     return next((name for name in _IMAGE_COLUMNS if name in found), found[0])
 
 
-def _values(table: Any, path: Path, column: str | None) -> Iterator[tuple[int, int, Any]]:
-    """Row group, row in it, and caption of each row; without a column, no captions."""
+def _values(table: Any, path: Path, columns: Sequence[str]) -> Iterator[tuple[int, int, Any]]:
+    """Row group, row in it, and what each row has in these columns; nothing where there are none."""
     for group in range(table.num_row_groups):
         count = table.metadata.row_group(group).num_rows
-        values = [None] * count if column is None else _column(table, path, column, group)
-        yield from ((group, row, value) for row, value in enumerate(values))
+        found = {column: _column(table, path, column, group) for column in columns}
+        for row in range(count):
+            yield group, row, cell_of({name: cells[row] for name, cells in found.items()}, columns) if columns else None
 
 
 def _column(table: Any, path: Path, column: str, group: int) -> list[Any]:

@@ -7,14 +7,24 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_t2i.data.listing import read_text, suffix_of
 
-__all__ = ["CAPTION_COLUMNS", "FILE_COLUMNS", "Table", "caption_column_of", "column_in", "read_table", "starts_table"]
+__all__ = [
+    "CAPTION_COLUMNS",
+    "FILE_COLUMNS",
+    "Table",
+    "caption_columns_in",
+    "caption_columns_of",
+    "cell_of",
+    "column_in",
+    "read_table",
+    "starts_table",
+]
 
 CAPTION_COLUMNS = ("text", "caption", "captions", "comment", "raw")
 """Names under which captions are looked for, in this order, where no column is named."""
@@ -27,6 +37,7 @@ FILE_COLUMNS = (
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _FIRST_BYTES = 1 << 16
 _NUMBER = re.compile(r"-?[\d.]+")
+_NUMBERED = re.compile(r"(?:text|caption|comment|sentence)s?[_ -]?\d+", re.IGNORECASE)
 _TOKEN = re.compile(r"(.+)#\d+")
 
 
@@ -72,20 +83,33 @@ def read_table(path: Path, is_image: Callable[[str], bool]) -> Table:
     return _with_cells(columns, records, delimiter)
 
 
-def caption_column_of(columns: Sequence[str], path: Path, wanted: str | None = None) -> str:
-    """The column of captions among `columns`: `wanted`, or the first of `CAPTION_COLUMNS`.
+def caption_columns_of(columns: Sequence[str], path: Path, wanted: str | None = None) -> tuple[str, ...]:
+    """The columns of captions among `columns`: see `caption_columns_in`.
 
     Raises:
-        ValueError: if it is not there.
+        ValueError: if there is none.
     """
-    names = CAPTION_COLUMNS if wanted is None else (wanted,)
-    found = column_in(columns, names)
-    if found is None:
+    found = caption_columns_in(columns, wanted)
+    if not found:
+        names = CAPTION_COLUMNS if wanted is None else (wanted,)
         raise ValueError(
             f"No column {' or '.join(names)} in {path}, only {', '.join(columns[:20])}: name that of captions with "
             "`caption_column` (--caption-column)."
         )
     return found
+
+
+def caption_columns_in(columns: Sequence[str], wanted: str | None = None) -> tuple[str, ...]:
+    """The columns that hold captions: `wanted`, or the first usual one, or all numbered ones, as `caption_0` is."""
+    found = column_in(columns, None if wanted is None else (wanted,))
+    if found is not None:
+        return (found,)
+    return tuple(filter(_NUMBERED.fullmatch, columns)) if wanted is None else ()
+
+
+def cell_of(values: Mapping[str, Any], columns: Sequence[str]) -> Any:
+    """What a row has in these columns: in one alone what is there, of several a list."""
+    return values.get(columns[0]) if len(columns) == 1 else [values.get(column) for column in columns]
 
 
 def starts_table(path: Path, is_image: Callable[[str], bool], caption_column: str | None) -> bool:
@@ -102,7 +126,7 @@ def starts_table(path: Path, is_image: Callable[[str], bool], caption_column: st
             header = ()
     if header is None:
         return True
-    return all(column_in(header, names) for names in (FILE_COLUMNS, (caption_column,) if caption_column else None))
+    return column_in(header, FILE_COLUMNS) is not None and bool(caption_columns_in(header, caption_column))
 
 
 def column_in(columns: Iterable[str], names: Iterable[str] | None = None) -> str | None:
@@ -135,7 +159,7 @@ def _header(line: str, is_image: Callable[[str], bool]) -> tuple[str, tuple[str,
         except csv.Error:
             continue
     for delimiter, cells in found.items():
-        if column_in(cells, FILE_COLUMNS) and column_in(cells):
+        if column_in(cells, FILE_COLUMNS) and caption_columns_in(cells):
             return delimiter, cells
     for delimiter, cells in found.items():
         if len(cells) < 2 or _NUMBER.fullmatch(cells[1]):

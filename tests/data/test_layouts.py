@@ -74,6 +74,13 @@ def huggingface_csv_in_each_split(folder: Path) -> Expected:
     return {f"{split}/images/1.jpg": (split, [f"one, of {split}"]) for split in ("train", "test")}
 
 
+def a_column_for_each_caption(folder: Path) -> Expected:
+    images(folder, "1.png", "2.png")
+    rows = (("1.png", "a dog", "the dog"), ("2.png", "a cat", ""))
+    write_csv(folder, "metadata.csv", ("file_name", "caption_0", "caption_1"), *rows)
+    return {"1.png": (None, ["a dog", "the dog"]), "2.png": (None, ["a cat"])}
+
+
 def huggingface_data_folder(folder: Path) -> Expected:
     images(folder, "data/train/1.jpg", "data/validation/2.jpg")
     for split, name in (("train", "1.jpg"), ("validation", "2.jpg")):
@@ -322,6 +329,7 @@ def what_systems_leave_behind(folder: Path) -> Expected:
 READ = [
     huggingface_jsonl,
     huggingface_csv_in_each_split,
+    a_column_for_each_caption,
     huggingface_data_folder,
     root_table_beside_split_folders,
     split_folders_with_longer_names,

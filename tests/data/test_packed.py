@@ -319,6 +319,10 @@ def test_parquet_is_packed_where_it_lies(tmp_path: Path, text_encoder: Any) -> N
     assert [*packed.validation.captions] == ["held", "out"]  # type: ignore[union-attr]
     rows = [json.loads(line) for line in (tmp_path / "out" / "packed" / "skipped.jsonl").read_text().splitlines()]
     assert [(row["file"], row["line"]) for row in rows] == [(files[0].name, 4), (files[0].name, 6)]
+    columns = {"image": images[:2], "caption_0": ["a dog", "a cat"], "caption_1": ["the dog", None]}
+    pq.write_table(pa.table(columns), tmp_path / "numbered.parquet")
+    numbered = parquet_source(tmp_path, [tmp_path / "numbered.parquet"])
+    assert [item.captions for item in numbered.items] == [("a dog", "the dog"), ("a cat",)]
     (tmp_path / "cut.parquet").write_bytes(files[0].read_bytes()[:300])
     with pytest.raises(ValueError, match="no Parquet file, or damaged") as error:
         parquet_source(tmp_path, [tmp_path / "cut.parquet"])
