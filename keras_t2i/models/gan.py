@@ -223,8 +223,7 @@ class TextToImageGAN(TextToImage):
             ValueError: if the model draws from captions alone, a mask does not fit its picture or hides nothing, or
                 there is not a caption for each.
         """
-        found = completion.complete(self, images, masks, prompts, num_images, seed, context)
-        return np.stack(found) if len({image.shape for image in found}) == 1 else found
+        return completion.complete(self, images, masks, prompts, num_images, seed, context)
 
     def state(self) -> dict[str, Any]:
         objective = self.objective

@@ -97,7 +97,7 @@ TASKS: Table[Task] = Table(
 
     MODEL was made by **finetune --strategy complete**: what the mask hides is drawn, and all else stays the same to the
     bit, in a picture of any size. By the strategies edges, colorize and enlarge: the picture's central square is drawn
-    from its edges, in color, or larger, without a mask.
+    from its edges, in color, or larger, without a mask. MODEL may also be a LiteRT bundle of such a model.
 
     `keras-t2i finetune shapes_64 shapes --strategy complete --minutes 10 -o runs/complete`
 

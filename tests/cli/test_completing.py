@@ -100,6 +100,19 @@ def test_what_is_known_stays_and_several_answers_differ(place: Path) -> None:
     np.testing.assert_array_equal(drawn, images)
 
 
+def test_a_bundle_completes_what_its_model_does() -> None:
+    exported = keras_t2i("export", "run", "--to", "litert", "-o", "bundle")
+    assert exported.code == 0, exported.err
+    picture, mask = save(random_picture(150, 201), "big.png"), save(box_mask(150, 201), "big-mask.png")
+    found = []
+    for model in ("run", "bundle"):
+        done = keras_t2i("complete", model, picture, CAPTION, "--mask", mask, "-n", 2, "-o", f"by-{model}")
+        assert done.code == 0, done.err
+        found.append(np.stack([np.asarray(Image.open(name)) for name in done.json["images"]]).astype(int))
+        assert provenance.inspect(done.json["images"][0])["image"] == "complete"
+    assert np.abs(found[0] - found[1]).max() <= 1
+
+
 def saved(name: str, image: Image.Image, **options: object) -> Callable[[], tuple[str, str]]:
     """A picture, with its mask, upright."""
 
