@@ -10,6 +10,7 @@ import numpy as np
 from keras_t2i.core.incomplete import Incomplete
 from keras_t2i.core.latents import latents_for
 from keras_t2i.core.pixels import from_bytes
+from keras_t2i.models.latent_search import completed_by_search
 from keras_t2i.models.sampling import check_prompts, read_prompts
 from keras_t2i.networks.guided import IMAGE_INPUT, GuidedGenerator
 from keras_t2i.networks.image_inputs import IMAGE_INPUTS
@@ -26,7 +27,8 @@ def guided(gan: Any) -> GuidedGenerator:
     if not isinstance(gan.drawer, GuidedGenerator):
         raise ValueError(
             "This model draws from captions alone. Give it a branch that reads images: keras-t2i finetune MODEL DATA "
-            f"--strategy complete (or {', '.join(name for name in IMAGE_INPUTS if name != 'complete')})."
+            f"--strategy complete (or {', '.join(name for name in IMAGE_INPUTS if name != 'complete')}); or search for "
+            "noise that draws what is known (--search), which takes longer."
         )
     return gan.drawer
 
@@ -39,14 +41,18 @@ def complete(
     num_images: int = 1,
     seed: int = 0,
     context: float = 2.0,
+    search: bool = False,
 ) -> np.ndarray | list[np.ndarray]:
     """See `TextToImageGAN.complete`."""
-    network = guided(gan)
-    kind, size = network.kind, network.image_size
-    incomplete = Incomplete.of(images, masks, network.image_input, kind.has_hole, size, context)
+    network = gan.drawer if search else guided(gan)
+    image_input, has_hole = ("complete", True) if search else (network.image_input, network.kind.has_hole)
+    incomplete = Incomplete.of(images, masks, image_input, has_hole, network.image_size, context)
     prompts = check_prompts(incomplete.captions(prompts), num_images)
     embeddings = np.repeat(read_prompts(gan, prompts), num_images, axis=0)
     latents = latents_for(seed, len(embeddings), network.noise_shape)
+    if search:
+        known = (np.repeat(np.asarray(each), num_images, axis=0) for each in (incomplete.squares, incomplete.masks))
+        return incomplete.finished(completed_by_search(network, latents, embeddings, *known))
     given = np.asarray(network.asked(incomplete.squares, incomplete.masks)[IMAGE_INPUT])
     return incomplete.finished(gan.sampler.completed(latents, embeddings, np.repeat(given, num_images, axis=0)))
 

@@ -115,6 +115,12 @@ TASKS: Table[Task] = Table(
                 "context": Setting(
                     2.0, "Side of the square around the hole that is looked at, in sides of the hole.", 1
                 ),
+                "search": Setting(
+                    False,
+                    "Fill the hole with a MODEL that was not made for it, by searching for noise that draws what is "
+                    "known. It is slower, by a hundred passes forth and back.",
+                    flags=("--search",),
+                ),
                 "record_prompts": _RECORD_PROMPTS,
             },
             of_picture=True,

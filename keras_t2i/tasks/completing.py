@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +29,7 @@ def complete(
     num_images: int = 4,
     seed: int = 0,
     context: float = 2.0,
+    search: bool = False,
     record_prompts: bool = True,
 ) -> dict[str, Any]:
     """Completes a picture with a trained model, one PNG an answer, and a grid of all; written all or none.
@@ -47,6 +49,7 @@ def complete(
         num_images: Answers to each caption.
         seed: Seed of the noise.
         context: Side of the square that is looked at, in sides of the hole.
+        search: Whether `model` need not have been made for it: see `keras_t2i.models.TextToImageGAN.complete`.
         record_prompts: Whether the files hold their captions.
 
     Returns:
@@ -67,7 +70,7 @@ def complete(
     names = [f"{row:02d}-{column:02d}.png" for row, column in numbers]
     _check_kept([picture, *([] if mask is None else [mask])], [output / name for name in (*names, "grid.png")])
     known = _read(picture)
-    completer = _completer(model)
+    completer = _completer(model, search)
     hole = _hole(known, picture, mask) if completer.has_hole or mask is not None else None
     if known.is_deep:
         warnings.warn(f"{picture} has more than 8 bits a channel, and is completed with 8.", stacklevel=2)
@@ -98,15 +101,21 @@ class _Completer(NamedTuple):
     complete: Callable[..., Any]
 
 
-def _completer(model: Path) -> _Completer:
+def _completer(model: Path, search: bool) -> _Completer:
     from keras_t2i.export.litert_runner import BUNDLE, LiteRTBundle
     from keras_t2i.models import TextToImage
     from keras_t2i.models.completion import guided
 
     if (Path(model) / BUNDLE).is_file():
+        if search:
+            raise ValueError("A LiteRT bundle has no gradients to search by: complete with the run or preset.")
         bundle = LiteRTBundle(model)
         return _Completer(bundle.fingerprint, bundle.wordpiece, bundle.image_input, bundle.has_hole, bundle.complete)
     gan: Any = TextToImage.from_preset(model)
+    if search:
+        if not hasattr(gan, "complete"):
+            raise ValueError(f"{type(gan).__name__} draws in several steps: search with a model that draws in one.")
+        return _Completer(gan.fingerprint(), gan.text_encoder, "search", True, partial(gan.complete, search=True))
     network = guided(gan)
     return _Completer(gan.fingerprint(), gan.text_encoder, network.image_input, network.kind.has_hole, gan.complete)
 

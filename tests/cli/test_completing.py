@@ -113,6 +113,19 @@ def test_a_bundle_completes_what_its_model_does() -> None:
     assert np.abs(found[0] - found[1]).max() <= 1
 
 
+def test_a_model_without_a_branch_searches() -> None:
+    picture, mask = save(random_picture(60, 50), "any.png"), save(box_mask(60, 50), "any-mask.png")
+    command = ("complete", "small", picture, CAPTION, "--mask", mask, "--search", "-n", 2)
+    done = keras_t2i(*command, "-o", "searched")
+    assert done.code == 0, done.err
+    images = [np.asarray(Image.open(name)) for name in done.json["images"]]
+    hole, known = np.asarray(Image.open(mask)) > 0, np.asarray(Image.open(picture))
+    for image in images:
+        np.testing.assert_array_equal(image[~hole], known[~hole])
+    assert (images[0] != images[1])[hole].any()
+    assert provenance.inspect(done.json["images"][0])["image"] == "search"
+
+
 def saved(name: str, image: Image.Image, **options: object) -> Callable[[], tuple[str, str]]:
     """A picture, with its mask, upright."""
 
@@ -222,4 +235,5 @@ def test_what_cannot_be_completed_is_said_in_one_line(place: Path) -> None:
     refused = keras_t2i("complete", "small", picture, CAPTION, "--mask", mask, "-o", "refused")
     assert refused.code == 2
     assert "draws from captions alone. Give it a branch" in refused.err
+    assert "(--search)" in refused.err
     assert not Path("refused").exists()
