@@ -2,6 +2,7 @@
 
     python client.py --address http://localhost:8501 "a red star" --seed 3 -o star.png
     python client.py --address grpc://localhost:8500 "a red star" "a blue circle" --num-images 4 -o shapes.png
+    python client.py "a red star" --picture picture.png --mask mask.png -o filled.png
 
 The server is TensorFlow Serving, or `keras-t2i serve`, which takes the same requests over HTTP. Image `i` of a caption
 has the seed `seed + i`.
@@ -63,9 +64,18 @@ message_type {
 """
 
 
+def _signature(inputs: dict[str, list[Any]]) -> str:
+    return "complete" if "picture_bytes" in inputs else "serving_default"
+
+
+def _in_json(value: Any) -> Any:
+    return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
 def draw_rest(address: str, name: str, inputs: dict[str, list[Any]], timeout: float) -> list[bytes]:
     """PNG files of the rows of `inputs`, over HTTP."""
-    body = json.dumps({"signature_name": "serving_default", "inputs": inputs}).encode()
+    sent = {key: [_in_json(value) for value in values] for key, values in inputs.items()}
+    body = json.dumps({"signature_name": _signature(inputs), "inputs": sent}).encode()
     url = f"{address.rstrip('/')}/v1/models/{name}:predict"
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
@@ -101,13 +111,13 @@ def draw_grpc(address: str, name: str, inputs: dict[str, list[Any]], timeout: fl
         message_factory.GetMessageClass(pool.FindMessageTypeByName(f"client.{message}"))
         for message in ("Request", "Response")
     )
-    request = request_class(spec={"name": name, "signature_name": "serving_default"})
+    request = request_class(spec={"name": name, "signature_name": _signature(inputs)})
     for key, values in inputs.items():
         tensor = request.inputs.add(key=key).value
         tensor.shape.dim.add(size=len(values))
-        if key == "prompts":
+        if key == "prompts" or key.endswith("_bytes"):
             tensor.dtype = _STRING
-            tensor.strings.extend(value.encode() for value in values)
+            tensor.strings.extend(value.encode() if isinstance(value, str) else value for value in values)
         elif key == "seeds":
             tensor.dtype = _INT64
             tensor.integers.extend(values)
@@ -130,6 +140,14 @@ class ClientError(Exception):
     """Something that the user is told in one line."""
 
 
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """Inputs that are the same in every row."""
+    if options.picture is None:
+        return {"truncation": options.truncation}
+    files = {"picture_bytes": options.picture, "mask_bytes": options.mask}
+    return {name: path.read_bytes() for name, path in files.items() if path is not None}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,6 +157,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--num-images", type=int, default=1, help="images of each caption")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--truncation", type=float, default=1.0, help="below 1: more alike and often cleaner")
+    parser.add_argument("--picture", type=Path, help="a PNG file to complete, where the model does that")
+    parser.add_argument("--mask", type=Path, help="a PNG file of its size, white where something is to be drawn")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds a request may take")
     parser.add_argument("-o", "--output", type=Path, default=Path("image.png"), help="of several: NAME-0.png, ...")
     options = parser.parse_args(arguments)
@@ -147,10 +167,11 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.address.startswith(("http://", "https://", "grpc://")):
             raise ClientError(f"--address must start with http://, https:// or grpc://; got {options.address!r}.")
         draw = draw_grpc if options.address.startswith("grpc://") else draw_rest
+        asked = _asked(options)
         files: list[bytes] = []
         for start in range(0, len(rows), MOST_ROWS):
             prompts, seeds = (list(column) for column in zip(*rows[start : start + MOST_ROWS], strict=True))
-            inputs = {"prompts": prompts, "seeds": seeds, "truncation": [options.truncation] * len(prompts)}
+            inputs = {"prompts": prompts, "seeds": seeds, **{key: [value] * len(seeds) for key, value in asked.items()}}
             files += draw(options.address, options.name, inputs, options.timeout)
         if len(files) != len(rows):
             raise ClientError(f"The server drew {len(files)} images where {len(rows)} were asked for.")

@@ -139,6 +139,6 @@ def itxt_start(keyword: str) -> bytes:
     return keyword.encode("latin-1") + b"\0\0\0\0\0"
 
 
-def source_chunk() -> bytes:
+def source_chunk(composite: bool = False) -> bytes:
     """The chunk with the digital source type."""
-    return itxt_chunk(XMP_KEYWORD, xmp().encode())
+    return itxt_chunk(XMP_KEYWORD, xmp(composite).encode())

@@ -54,7 +54,7 @@ def export(gan: Drawable, path: str | os.PathLike[str], format: str = "saved_mod
 
     Raises:
         ValueError: for an unknown format, one of its options that cannot be, if other files are in the way, or where
-            Keras does not run on TensorFlow, weights of the model are not finite, or images guide it.
+            Keras does not run on TensorFlow, or weights of the model are not finite.
     """
     import keras
     import numpy as np
@@ -62,8 +62,6 @@ def export(gan: Drawable, path: str | os.PathLike[str], format: str = "saved_mod
     from keras_t2i.core.backend import need_tensorflow
 
     need_tensorflow("Exports are made")
-    if (reads := getattr(gan.drawer, "image_input", None)) is not None:
-        raise ValueError(f"A model that draws from an image ({reads}) cannot be exported yet: use it from Python.")
     for weight in gan.drawer.weights:
         if not np.isfinite(np.asarray(keras.ops.convert_to_numpy(weight), np.float32)).all():
             raise ValueError(f"Nothing is exported: the weights of this model are not finite ({weight.path}).")

@@ -18,8 +18,9 @@ import tensorflow as tf
 import keras_t2i
 from keras_t2i.core.files import sha256
 from keras_t2i.core.latents import LATENTS_RULE, example_latents, latents_for
+from keras_t2i.export.completer import Completion, completed, completes, own_pictures, picture_rule, picture_shapes
 from keras_t2i.export.disk import written_by_tensorflow
-from keras_t2i.export.litert_runner import BUNDLE, LiteRTBundle
+from keras_t2i.export.litert_runner import BUNDLE, COMPLETER, LiteRTBundle
 from keras_t2i.export.wordpiece import hugging_face_tokenizer
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ __all__ = ["PRECISIONS", "write"]
 PRECISIONS = ("float32", "float16", "int8", "int8-static")
 """`float16`: weights in half the bytes. `int8`: weights in a quarter of them, activations quantized as they come.
 `int8-static`: the generator's activations too, in ranges seen on captions, as accelerators need it; in the text encoder
-fixed ranges cost too much (on `shapes_64` 4 dB of the images' signal-to-noise ratio), so it stays at `int8`."""
+fixed ranges cost too much (on `shapes_64` 4 dB of the images' signal-to-noise ratio), so it stays at `int8`; so does
+what completes pictures, which divides by the share of a seam that is known: in bytes that may be nothing."""
 
 _CALIBRATED = 100  # Captions that ranges are taken from.
 _COMPARED = 16  # Images that are compared with Keras', and timed.
@@ -51,6 +53,8 @@ def write(
 
     - `generator.tflite`: one image a call: `latents` `[1, Z]` and `sentence_embeddings` `[1, D]` to `images`
       `[1, H, W, 3]` in [-1, 1]. Builtin operations alone, so that every LiteRT runtime can run it.
+    - `completer.tflite`, where images guide the model: beside those `pictures` `[1, H, W, 3]` in [-1, 1] and, where it
+      fills holes, `masks` `[1, H, W, 1]`, to `images`: see `completer.py`.
     - `text_encoder.tflite`: `token_ids` and `padding_mask`, int32, `[1, T]`, to `sentence_embeddings` `[1, D]`.
     - `vocab.txt` and `tokenizer.json`: the WordPiece vocabulary, alone and in Hugging Face's format; the app splits
       captions into its pieces. Encoders with another tokenizer are left out, and `bundle.json` says so: the app then
@@ -104,6 +108,8 @@ def write(
         else:
             bundle["text_encoder"] = _write_text_encoder(gan, directory, precision)
             bundle["tokenizer"] = _write_vocabulary(encoder, directory)
+        if completes(gan):
+            bundle["completer"] = _write_completer(gan, directory, precision)
         _write_json(directory / "latents.json", example_latents(gan.drawer.latent_dim))
         files = sorted(directory.iterdir())
         bundle["bytes"] = {file.name: file.stat().st_size for file in files}
@@ -127,13 +133,24 @@ def _measure(bundle: LiteRTBundle, gan: Drawable, captions: Sequence[str]) -> di
         start = time.perf_counter()
         bundle.draw(latents[number : number + 1], bundle.encode([some[number]]) if reads else text[number : number + 1])
         seconds.append(time.perf_counter() - start)
-    error = np.mean((images - expected) ** 2)
-    return {
+    measured = {
         "images": _COMPARED,
-        "max_difference": float(np.abs(images - expected).max()),
-        "psnr_db": None if error == 0 else round(float(10 * np.log10(4 / error)), 2),
+        **_difference(images, expected),
         "milliseconds": round(float(np.median(seconds)) * 1000, 3),
         "threads": bundle.num_threads,
+    }
+    if completes(gan):
+        rows = own_pictures(gan.drawer, latents, text)
+        expected = np.asarray(completed(gan.drawer, rows), np.float32)
+        measured["completed"] = _difference(bundle.draw(**{**rows, "sentence_embeddings": given}), expected)
+    return measured
+
+
+def _difference(images: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
+    error = np.mean((images - expected) ** 2)
+    return {
+        "max_difference": float(np.abs(images - expected).max()),
+        "psnr_db": None if error == 0 else round(float(10 * np.log10(4 / error)), 2),
     }
 
 
@@ -158,6 +175,18 @@ def _write_generator(gan: Drawable, directory: Path, precision: str, captions: S
     return {
         **_convert(model, directory / "generator.tflite", precision, samples),
         "images": "RGB from -1 to 1, channels last; a byte is round((value + 1) * 127.5)",
+    }
+
+
+def _write_completer(gan: Drawable, directory: Path, precision: str) -> dict[str, Any]:
+    drawer = _float32_copy(gan.drawer)
+    inputs = {"latents": (drawer.latent_dim,), "sentence_embeddings": (gan.embedding_dim,), **picture_shapes(drawer)}
+    tensors = {name: keras.Input(batch_shape=(1, *shape), name=name) for name, shape in inputs.items()}
+    model = keras.Model(list(tensors.values()), {"images": Completion(drawer)(tensors)})
+    return {
+        **_convert(model, directory / COMPLETER, precision.removesuffix("-static")),
+        "image_input": drawer.image_input,
+        "pictures": picture_rule(drawer),
     }
 
 

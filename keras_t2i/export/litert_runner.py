@@ -2,6 +2,7 @@
 
 bundle = LiteRTBundle("shapes_litert")
 images = bundle.generate("a large red star", seed=3)
+answers = bundle.complete([picture], [mask], "a large red star", num_images=3)  # If images guide the model.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ import numpy as np
 
 from keras_t2i.core.files import sha256
 from keras_t2i.core.gate import read_json
+from keras_t2i.core.incomplete import Incomplete
 from keras_t2i.core.latents import latents_for
 from keras_t2i.core.pixels import to_uint8
 from keras_t2i.core.provenance import png, provenance
 from keras_t2i.export.wordpiece import WordPiece
 
-__all__ = ["BUNDLE", "LiteRTBundle"]
+__all__ = ["BUNDLE", "COMPLETER", "LiteRTBundle"]
 
 BUNDLE = "bundle.json"
+COMPLETER = "completer.tflite"
 _LARGEST_TENSOR = 256 << 20
 
 
@@ -46,6 +49,7 @@ class LiteRTBundle:
             self.description = read_json(self.directory / BUNDLE)
             self._checksums = dict(self.description["sha256"])
             self._latent_dim = int(self.description["generator"]["inputs"]["latents"]["shape"][-1])
+            self._reads_pictures = _pictures_read(self.description.get("completer"))
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ValueError(
                 f"{str(directory)!r} is no LiteRT bundle: it needs a {BUNDLE} such as `keras-t2i export --to litert` "
@@ -65,6 +69,22 @@ class LiteRTBundle:
     def fingerprint(self) -> str:
         """That of the model before it was converted: see `keras_t2i.models.TextToImage.fingerprint`."""
         return self.description["model"]
+
+    @property
+    def image_input(self) -> str:
+        """Name of what it completes pictures from; `ValueError` where it draws from captions alone."""
+        return self._pictures[0]
+
+    @property
+    def has_hole(self) -> bool:
+        """Whether that is a picture with a hole; likewise."""
+        return self._pictures[1]
+
+    @property
+    def _pictures(self) -> tuple[str, bool, int]:
+        if self._reads_pictures is None or not self._completer:  # Which has been asked for its sizes as well.
+            raise ValueError(f"{str(self.directory)!r} draws from captions alone: export a model that completes.")
+        return self._reads_pictures
 
     def token_ids(self, captions: Sequence[str]) -> np.ndarray:
         """Token numbers, int32, shape `(len(captions), sequence_length)`."""
@@ -99,6 +119,32 @@ class LiteRTBundle:
             raise ValueError(f"Nothing to generate: {len(prompts)} captions with `num_images={num_images}`.")
         return self.generate_from_embeddings(self.encode(prompts).repeat(num_images, axis=0), seed, truncation)
 
+    def complete(
+        self,
+        images: np.ndarray | Sequence[np.ndarray],
+        masks: np.ndarray | Sequence[np.ndarray] | None,
+        prompts: str | Sequence[str],
+        num_images: int = 1,
+        seed: int = 0,
+        context: float = 2.0,
+    ) -> np.ndarray | list[np.ndarray]:
+        """Pictures completed: arguments, pixels and errors are those of `TextToImageGAN.complete`.
+
+        Raises:
+            ValueError: also if the bundle draws from captions alone, or has no text encoder.
+        """
+        image_input, has_hole, size = self._pictures
+        incomplete = Incomplete.of(images, masks, image_input, has_hole, size, context)
+        captions = incomplete.captions(prompts)
+        if not captions or num_images < 1:
+            raise ValueError(f"Nothing to generate: {len(captions)} captions with `num_images={num_images}`.")
+        rows = {"sentence_embeddings": self.encode(captions), "pictures": incomplete.squares}
+        if incomplete.masks is not None:
+            rows["masks"] = incomplete.masks
+        rows = {name: values.repeat(num_images, axis=0) for name, values in rows.items()}
+        latents = latents_for(seed, len(captions) * num_images, self.latent_dim)
+        return incomplete.finished(to_uint8(self.draw(latents, **rows)))
+
     def png(self, prompt: str, seed: int = 0, truncation: float = 1.0) -> bytes:
         """A PNG file of one image, which says what it is: see `keras_t2i.core.provenance`."""
         facts = provenance(self.fingerprint, prompt, seed, 0, truncation)
@@ -113,15 +159,23 @@ class LiteRTBundle:
         )
         return to_uint8(images)
 
-    def draw(self, latents: np.ndarray, sentence_embeddings: np.ndarray) -> np.ndarray:
-        """What the generator gives: float32 in [-1, 1], shape `(N, H, W, 3)`.
+    def draw(self, latents: np.ndarray, sentence_embeddings: np.ndarray, **pictures: np.ndarray) -> np.ndarray:
+        """What the generator gives, or the completer: float32 in [-1, 1], shape `(N, H, W, 3)`.
+
+        Args:
+            latents: float32, shape `(N, Z)`.
+            sentence_embeddings: float32, shape `(N, D)`.
+            **pictures: What the completer takes of pictures: `pictures`, and `masks` where it fills holes.
 
         Raises:
             ValueError: if the bundle's networks are not those that it describes, or draw numbers that are not finite.
         """
-        pairs = zip(np.asarray(latents, np.float32), np.asarray(sentence_embeddings, np.float32), strict=True)
-        run = self._generator
-        images = np.concatenate([run(latents=z[None], sentence_embeddings=e[None])["images"] for z, e in pairs])
+        inputs = {"latents": latents, "sentence_embeddings": sentence_embeddings, **pictures}
+        run = self._completer if pictures else self._generator
+        rows = zip(*(np.asarray(values, np.float32) for values in inputs.values()), strict=True)
+        images = np.concatenate(
+            [run(**{name: value[None] for name, value in zip(inputs, row, strict=True)})["images"] for row in rows]
+        )
         if not np.isfinite(images).all():
             raise ValueError(f"{str(self.directory)!r} draws numbers that are not finite: its weights are spoiled.")
         return images
@@ -142,6 +196,10 @@ class LiteRTBundle:
     @cached_property
     def _generator(self) -> Any:
         return self._runner("generator")
+
+    @cached_property
+    def _completer(self) -> Any:
+        return self._runner("completer")
 
     def _runner(self, network: str) -> Any:
         from ai_edge_litert.interpreter import Interpreter
@@ -166,3 +224,11 @@ class LiteRTBundle:
         if name not in self._checksums or Path(name).name != name:
             raise ValueError(f"{BUNDLE} has no checksum of {name!r}. Export it again.")
         return self.directory / name
+
+
+def _pictures_read(completer: Any) -> tuple[str, bool, int] | None:
+    """What a completer is given of pictures, whether these have holes, and its size; `None` where there is none."""
+    if completer is None:
+        return None
+    inputs = completer["inputs"]
+    return str(completer["image_input"]), "masks" in inputs, int(inputs["pictures"]["shape"][1])

@@ -28,14 +28,19 @@ class PngWriter(tf.Module):
     Args:
         model: The model's fingerprint.
         with_prompts: Whether captions are recorded.
+        asked: What else decided what was drawn: see `provenance`.
+        composite: Whether parts of the images are real.
     """
 
-    def __init__(self, model: str, with_prompts: bool = True) -> None:
+    def __init__(
+        self, model: str, with_prompts: bool = True, asked: dict[str, str] | None = None, composite: bool = False
+    ) -> None:
         super().__init__()
         self.with_prompts = with_prompts
-        facts = provenance.provenance(model, seed=0)
-        self._after = json.dumps({name: facts[name] for name in ("model", "generator")})[1:].encode()
-        self._source = provenance.source_chunk()
+        facts = provenance.provenance(model, seed=0, asked=asked)
+        names = (*(asked or {}), "model", "generator")
+        self._after = json.dumps({name: facts[name] for name in names})[1:].encode()
+        self._source = provenance.source_chunk(composite)
         bit_table, length_table = _crc_tables(_MAX_BYTES)
         self._bit_table, self._length_table = tf.constant(bit_table), tf.constant(length_table)
         self._byte = tf.constant([bytes([value]) for value in range(256)])
@@ -43,10 +48,10 @@ class PngWriter(tf.Module):
     def __call__(self, images: tf.Tensor, prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
         """PNG files, string, shape `(B,)`, of uint8 images, shape `(B, H, W, 3)`, and what is recorded of each."""
         files = tf.TensorSpec((), tf.string)
-        facts = self._facts(prompts, seeds, truncation)
-        return tf.map_fn(lambda row: self._file(*row), (images, facts), fn_output_signature=files)
+        facts = self.facts(prompts, seeds, truncation)
+        return tf.map_fn(lambda row: self.file(*row), (images, facts), fn_output_signature=files)
 
-    def _facts(self, prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
+    def facts(self, prompts: tf.Tensor, seeds: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
         """The JSON text of `provenance`."""
         parts = [
             *([', "prompt": "', _escaped(prompts), '"'] if self.with_prompts else []),
@@ -56,7 +61,8 @@ class PngWriter(tf.Module):
         text = tf.strings.substr(tf.strings.join(parts), 2, -1)  # Without the first comma.
         return tf.strings.join(["{", text, self._after])
 
-    def _file(self, image: tf.Tensor, facts: tf.Tensor) -> tf.Tensor:
+    def file(self, image: tf.Tensor, facts: tf.Tensor) -> tf.Tensor:
+        """One file."""
         encoded = tf.io.encode_png(image)
         data = tf.strings.join([b"iTXt" + provenance.itxt_start(provenance.KEYWORD), facts])
         length = tf.strings.length(data) - 4

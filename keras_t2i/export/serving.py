@@ -16,6 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 import keras_t2i
 from keras_t2i.core.latents import LATENTS_RULE, example_latents, latents_for
 from keras_t2i.export import saved_model
+from keras_t2i.export.completer import completes, picture_shapes
 from keras_t2i.export.disk import written_by_tensorflow
 from keras_t2i.export.serving_ops import oldest_server, operations
 from keras_t2i.export.serving_warm_up import write_warm_up
@@ -145,6 +146,10 @@ def _rows(gan: Drawable, inputs: Collection[str]) -> dict[str, np.ndarray]:
         "latents": latents_for(0, most, gan.drawer.latent_dim),
         "sentence_embeddings": np.ones((most, gan.embedding_dim), np.float32),
     }
+    if completes(gan):
+        shapes, white = picture_shapes(gan.drawer), tf.io.encode_png(np.full((16, 16, 3), 255, np.uint8)).numpy()
+        values |= {name: np.ones((most, *shape), np.float32) for name, shape in shapes.items()}
+        values |= {name: np.array([white] * most, object) for name in ("picture_bytes", "mask_bytes")}
     return {name: values[name] for name in inputs}
 
 

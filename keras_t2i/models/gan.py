@@ -198,6 +198,7 @@ class TextToImageGAN(TextToImage):
         num_images: int = 1,
         seed: int = 0,
         context: float = 2.0,
+        search: bool = False,
     ) -> np.ndarray | list[np.ndarray]:
         """Completes pictures, with a `GuidedGenerator`: see `keras_t2i.transfer.guide`.
 
@@ -214,6 +215,9 @@ class TextToImageGAN(TextToImage):
             seed: Seed of the noise.
             context: Side of the square that is looked at, in sides of the hole; twice the model's size at least, as far
                 as the picture goes.
+            search: Whether holes are filled without a branch that was trained for it: from noise that is looked for, by
+                gradients, until it draws what is known. Any generator does; it is slower, by a hundred passes forth and
+                back.
 
         Returns:
             The completed pictures, uint8, shape `(len(images) * num_images, H, W, 3)`; a list of them where they are of
@@ -223,8 +227,7 @@ class TextToImageGAN(TextToImage):
             ValueError: if the model draws from captions alone, a mask does not fit its picture or hides nothing, or
                 there is not a caption for each.
         """
-        found = completion.complete(self, images, masks, prompts, num_images, seed, context)
-        return np.stack(found) if len({image.shape for image in found}) == 1 else found
+        return completion.complete(self, images, masks, prompts, num_images, seed, context, search)
 
     def state(self) -> dict[str, Any]:
         objective = self.objective

@@ -10,7 +10,7 @@ from keras import layers, ops
 from keras_t2i.networks.base import Generator
 from keras_t2i.networks.blocks import Block, convolution, leaky, unit_rms, upsample
 from keras_t2i.networks.compact import CompactGenerator
-from keras_t2i.networks.image_inputs import IMAGE_INPUTS, with_known
+from keras_t2i.networks.image_inputs import IMAGE_INPUTS, hide, with_known
 from keras_t2i.networks.nested import NestedGenerator
 
 __all__ = ["IMAGE_INPUT", "GuidedGenerator"]
@@ -87,6 +87,32 @@ class GuidedGenerator(NestedGenerator):
 
     def given(self, images: Any, seed: Any) -> dict[str, Any]:
         return {IMAGE_INPUT: ops.stop_gradient(self.kind.make(images, seed))}
+
+    def asked(self, pictures: Any, masks: Any = None) -> dict[str, Any]:
+        """What it is given of pictures that are to be completed, as a part of a condition.
+
+        Args:
+            pictures: In [-1, 1], float32, shape `(B, image_size, image_size, 3)`: small ones enlarged to it.
+            masks: 1 in the hole and 0 elsewhere, float32, shape `(B, image_size, image_size, 1)`, where there is one.
+        """
+        if self.kind.has_hole:
+            return {IMAGE_INPUT: hide(pictures, masks)}
+        return {IMAGE_INPUT: pictures if self.kind.is_small else self.kind.make(pictures, 0)}
+
+    def complete(self, latents: Any, condition: dict[str, Any], pictures: Any, masks: Any = None) -> Any:
+        """Pictures completed as captions say, in one go: what exports are made of.
+
+        Args:
+            latents: As in a call.
+            condition: What it reads of the captions, by name.
+            pictures: As of `asked`.
+            masks: Likewise.
+
+        Returns:
+            Images in [-1, 1], float32, of the shape of the pictures.
+        """
+        condition = {**condition, **self.asked(pictures, masks)}
+        return self.completed(self(latents, self.select(condition), training=False), condition)
 
     def completed(self, drawing: Any, condition: dict[str, Any]) -> Any:
         return with_known(drawing, condition[IMAGE_INPUT]) if self.kind.has_hole else drawing

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_t2i.serve.protocol import DEFAULT_SIGNATURE, Column, RequestError, Signature, Tensor
+from keras_t2i.serve.protocol import DEFAULT_SIGNATURE, Column, RequestError, Signature, Tensor, is_binary
 from keras_t2i.serve.versions import MARKER
 
 if TYPE_CHECKING:
@@ -21,6 +23,11 @@ __all__ = ["Model", "first"]
 _VARIABLES = "variables/variables"
 _FINGERPRINT = "fingerprint.pb"
 _PREDICT = "tensorflow/serving/predict"
+_ASSERTION = "assertion failed: "
+_WHITE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC"
+)
+"""A picture of one white pixel, as a PNG file."""
 
 
 class Model:
@@ -85,7 +92,7 @@ class Model:
         sizes = sorted({1, *(2**power for power in range(1, max_batch_size.bit_length())), max_batch_size})
         for name, signature in self.signatures.items():
             for size in sizes:
-                self.run(name, {key: _zeros(size, tensor) for key, tensor in signature.inputs.items()})
+                self.run(name, {key: _example(key, size, tensor) for key, tensor in signature.inputs.items()})
                 yield
 
 
@@ -102,14 +109,21 @@ def first(path: str | os.PathLike[str]) -> Model:
     return Model(path)
 
 
-def _zeros(size: int, tensor: Tensor) -> Column:
-    return [b"a"] * size if tensor.dtype == "string" else np.zeros((size, *tensor.shape), tensor.dtype)
+def _example(name: str, size: int, tensor: Tensor) -> Column:
+    if tensor.dtype == "string":
+        return [_WHITE if is_binary(name) else b"a"] * size
+    return np.zeros((size, *tensor.shape), tensor.dtype)
 
 
 def _first_line(error: Exception) -> str:
-    message = str(getattr(error, "message", error))
-    text = next((line for line in message.splitlines() if line.strip()), type(error).__name__)
-    return text.rpartition("}} ")[2][:200]  # What stands before are names of nodes.
+    """What an error of TensorFlow says, without where in the graph it was said."""
+    lines = [line for line in str(getattr(error, "message", error)).splitlines() if line.strip()]
+    said = (line for line, after in pairwise(lines) if after.lstrip().startswith("[[{{node"))
+    text = next(said, lines[0] if lines else type(error).__name__)
+    text = text.rpartition("}} ")[2]  # What stands before are names of nodes.
+    if text.startswith(_ASSERTION):
+        text = text.removeprefix(_ASSERTION).replace("[", "").replace("]", "")
+    return text[:200]
 
 
 def _check_variables(path: Path) -> None:

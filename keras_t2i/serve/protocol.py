@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_t2i.serve.settings import Settings
 
-__all__ = ["DEFAULT_SIGNATURE", "Query", "RequestError", "Signature", "Tensor", "encode", "parse"]
+__all__ = ["DEFAULT_SIGNATURE", "Query", "RequestError", "Signature", "Tensor", "encode", "is_binary", "parse"]
 
 DEFAULT_SIGNATURE = "serving_default"
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -196,7 +196,8 @@ def _require(given: dict[str, Any], inputs: Mapping[str, Tensor], where: str) ->
 def _column(values: list[Any], tensor: Tensor, name: str, limits: Settings) -> Column:
     """One input's values, every one of them checked."""
     if tensor.dtype == "string":
-        return [_text(value, f"{name}[{row}]", limits) for row, value in enumerate(values)]
+        most = limits.max_body_bytes if is_binary(name) else limits.max_prompt_bytes
+        return [_text(value, f"{name}[{row}]", most) for row, value in enumerate(values)]
     check = _integer if tensor.dtype.startswith(("int", "uint")) else _number
     flat: list[Any] = []
     for row, value in enumerate(values):
@@ -215,7 +216,7 @@ def _flatten(value: Any, shape: tuple[int, ...], where: str, check: Callable[[An
         _flatten(item, shape[1:], f"{where}[{number}]", check, flat)
 
 
-def _text(value: Any, where: str, limits: Settings) -> bytes:
+def _text(value: Any, where: str, most: int) -> bytes:
     if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
         try:
             data = base64.b64decode(value["b64"], validate=True)
@@ -228,8 +229,8 @@ def _text(value: Any, where: str, limits: Settings) -> bytes:
             raise RequestError(f"{where} holds half of a surrogate pair, which is no text.") from error
     else:
         raise RequestError(f"{where} is {_kind(value)}; text is expected.")
-    if len(data) > limits.max_prompt_bytes:
-        raise RequestError(f"{where} has {len(data)} bytes; at most {limits.max_prompt_bytes} are taken.")
+    if len(data) > most:
+        raise RequestError(f"{where} has {len(data)} bytes; at most {most} are taken.")
     return data
 
 
@@ -251,12 +252,17 @@ def _number(value: Any, where: str, dtype: str) -> int | float:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """One row of an output, as JSON has it; TF Serving knows binary values by the end of their name."""
+    """One row of an output, as JSON has it."""
     if isinstance(value, bytes):
-        if name.endswith("_bytes"):
+        if is_binary(name):
             return {"b64": base64.b64encode(value).decode()}
         return value.decode("utf-8", "replace")
     return value.tolist()
+
+
+def is_binary(name: str) -> bool:
+    """Whether an input or output holds files and no text: TF Serving knows that by the end of its name."""
+    return name.endswith("_bytes")
 
 
 def _kind(value: Any) -> str:

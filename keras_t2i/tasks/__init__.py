@@ -120,7 +120,7 @@ TASKS: Table[Task] = Table(
 
     MODEL was made by **finetune --strategy complete**: what the mask hides is drawn, and all else stays the same to the
     bit, in a picture of any size. By the strategies edges, colorize and enlarge: the picture's central square is drawn
-    from its edges, in color, or larger, without a mask.
+    from its edges, in color, or larger, without a mask. MODEL may also be a LiteRT bundle of such a model.
 
     `keras-t2i finetune shapes_64 shapes --strategy complete --minutes 10 -o runs/complete`
 
@@ -137,6 +137,12 @@ TASKS: Table[Task] = Table(
                 "seed": Setting(0, "Seed of the noise.", 0),
                 "context": Setting(
                     2.0, "Side of the square around the hole that is looked at, in sides of the hole.", 1
+                ),
+                "search": Setting(
+                    False,
+                    "Fill the hole with a MODEL that was not made for it, by searching for noise that draws what is "
+                    "known. It is slower, by a hundred passes forth and back.",
+                    flags=("--search",),
                 ),
                 "record_prompts": _RECORD_PROMPTS,
             },

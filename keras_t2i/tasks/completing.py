@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,7 @@ def complete(
     num_images: int = 4,
     seed: int = 0,
     context: float = 2.0,
+    search: bool = False,
     record_prompts: bool = True,
 ) -> dict[str, Any]:
     """Completes a picture with a trained model, one PNG an answer, and a grid of all; written all or none.
@@ -37,7 +39,8 @@ def complete(
     transparency, with 8 bits a channel.
 
     Args:
-        model: A run, a preset or its name, that was made by the strategy `complete`, `edges`, `colorize` or `enlarge`.
+        model: A run, a preset or its name, that was made by the strategy `complete`, `edges`, `colorize` or `enlarge`,
+            or a LiteRT bundle of one.
         picture: A picture of any size.
         captions: What it is to show.
         output: The directory to write to.
@@ -46,6 +49,7 @@ def complete(
         num_images: Answers to each caption.
         seed: Seed of the noise.
         context: Side of the square that is looked at, in sides of the hole.
+        search: Whether `model` need not have been made for it: see `keras_t2i.models.TextToImageGAN.complete`.
         record_prompts: Whether the files hold their captions.
 
     Returns:
@@ -58,8 +62,6 @@ def complete(
     """
     from keras_t2i.core.files import write_files
     from keras_t2i.core.provenance import png, provenance
-    from keras_t2i.models import TextToImage
-    from keras_t2i.models.completion import guided
     from keras_t2i.tasks.drawing import check_captions, warn_of_losses
     from keras_t2i.training import draw_grid
 
@@ -68,24 +70,54 @@ def complete(
     names = [f"{row:02d}-{column:02d}.png" for row, column in numbers]
     _check_kept([picture, *([] if mask is None else [mask])], [output / name for name in (*names, "grid.png")])
     known = _read(picture)
-    gan: Any = TextToImage.from_preset(model)
-    network = guided(gan)
-    hole = _hole(known, picture, mask) if network.kind.has_hole or mask is not None else None
+    completer = _completer(model, search)
+    hole = _hole(known, picture, mask) if completer.has_hole or mask is not None else None
     if known.is_deep:
         warnings.warn(f"{picture} has more than 8 bits a channel, and is completed with 8.", stacklevel=2)
-    warn_of_losses(gan.text_encoder, captions)
+    warn_of_losses(completer.reader, captions)
     masks = None if hole is None else [hole] * len(captions)
-    drawn = gan.complete([_on(known, 255)] * len(captions), masks, captions, num_images, seed, context)
-    fingerprint, pictures = gan.fingerprint(), {}
+    drawn = completer.complete([_on(known, 255)] * len(captions), masks, captions, num_images, seed, context)
+    fingerprint, pictures = completer.fingerprint, {}
     for name, (row, column), image in zip(names, numbers, drawn, strict=True):
         recorded = captions[row] if record_prompts else None
-        facts = provenance(fingerprint, recorded, seed, row * num_images + column, asked={"image": network.image_input})
+        facts = provenance(
+            fingerprint, recorded, seed, row * num_images + column, asked={"image": completer.image_input}
+        )
         pictures[name] = png(_as_it_was(known, hole, image), facts, composite=True)
     cells = np.stack([_thumbnail(image) for image in drawn])
     grid = draw_grid(cells.reshape(len(captions), num_images, *cells.shape[1:]), captions)
     pictures["grid.png"] = png(grid, provenance(fingerprint, None, seed, grid=names), composite=True)
     write_files(output, pictures)
     return {"images": [str(output / name) for name in names], "grid": str(output / "grid.png")}
+
+
+class _Completer(NamedTuple):
+    """What completes, whatever it is stored as."""
+
+    fingerprint: str
+    reader: Any
+    image_input: str
+    has_hole: bool
+    complete: Callable[..., Any]
+
+
+def _completer(model: Path, search: bool) -> _Completer:
+    from keras_t2i.export.litert_runner import BUNDLE, LiteRTBundle
+    from keras_t2i.models import TextToImage
+    from keras_t2i.models.completion import guided
+
+    if (Path(model) / BUNDLE).is_file():
+        if search:
+            raise ValueError("A LiteRT bundle has no gradients to search by: complete with the run or preset.")
+        bundle = LiteRTBundle(model)
+        return _Completer(bundle.fingerprint, bundle.wordpiece, bundle.image_input, bundle.has_hole, bundle.complete)
+    gan: Any = TextToImage.from_preset(model)
+    if search:
+        if not hasattr(gan, "complete"):
+            raise ValueError(f"{type(gan).__name__} draws in several steps: search with a model that draws in one.")
+        return _Completer(gan.fingerprint(), gan.text_encoder, "search", True, partial(gan.complete, search=True))
+    network = guided(gan)
+    return _Completer(gan.fingerprint(), gan.text_encoder, network.image_input, network.kind.has_hole, gan.complete)
 
 
 def _read(path: Path) -> Picture:

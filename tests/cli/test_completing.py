@@ -100,6 +100,32 @@ def test_what_is_known_stays_and_several_answers_differ(place: Path) -> None:
     np.testing.assert_array_equal(drawn, images)
 
 
+def test_a_bundle_completes_what_its_model_does() -> None:
+    exported = keras_t2i("export", "run", "--to", "litert", "-o", "bundle")
+    assert exported.code == 0, exported.err
+    picture, mask = save(random_picture(150, 201), "big.png"), save(box_mask(150, 201), "big-mask.png")
+    found = []
+    for model in ("run", "bundle"):
+        done = keras_t2i("complete", model, picture, CAPTION, "--mask", mask, "-n", 2, "-o", f"by-{model}")
+        assert done.code == 0, done.err
+        found.append(np.stack([np.asarray(Image.open(name)) for name in done.json["images"]]).astype(int))
+        assert provenance.inspect(done.json["images"][0])["image"] == "complete"
+    assert np.abs(found[0] - found[1]).max() <= 1
+
+
+def test_a_model_without_a_branch_searches() -> None:
+    picture, mask = save(random_picture(60, 50), "any.png"), save(box_mask(60, 50), "any-mask.png")
+    command = ("complete", "small", picture, CAPTION, "--mask", mask, "--search", "-n", 2)
+    done = keras_t2i(*command, "-o", "searched")
+    assert done.code == 0, done.err
+    images = [np.asarray(Image.open(name)) for name in done.json["images"]]
+    hole, known = np.asarray(Image.open(mask)) > 0, np.asarray(Image.open(picture))
+    for image in images:
+        np.testing.assert_array_equal(image[~hole], known[~hole])
+    assert (images[0] != images[1])[hole].any()
+    assert provenance.inspect(done.json["images"][0])["image"] == "search"
+
+
 def saved(name: str, image: Image.Image, **options: object) -> Callable[[], tuple[str, str]]:
     """A picture, with its mask, upright."""
 
@@ -209,4 +235,5 @@ def test_what_cannot_be_completed_is_said_in_one_line(place: Path) -> None:
     refused = keras_t2i("complete", "small", picture, CAPTION, "--mask", mask, "-o", "refused")
     assert refused.code == 2
     assert "draws from captions alone. Give it a branch" in refused.err
+    assert "(--search)" in refused.err
     assert not Path("refused").exists()

@@ -44,6 +44,11 @@ class RestHandler(BaseHTTPRequestHandler):
             self._answer(200, {"outputs": [1, 2]})
         elif self.path != "/v1/models/keras_t2i:predict":
             self._answer(404, {"error": "Servable not found for request: Latest(other)"})
+        elif request["signature_name"] == "complete":
+            inputs = request["inputs"]
+            (files,) = zip(*(inputs[name] for name in ("picture_bytes", "mask_bytes")), strict=True)
+            told = [base64.b64decode(file["b64"]).decode() for file in files] + inputs["prompts"]
+            self._answer(200, {"outputs": [{"b64": base64.b64encode(json.dumps(told).encode()).decode()}]})
         else:
             assert request["signature_name"] == "serving_default"
             inputs = request["inputs"]
@@ -80,9 +85,13 @@ def grpc_port() -> Iterator[int]:
 
     def predict(body: bytes, context: grpc.ServicerContext) -> bytes:
         request = type(prediction_log().predict_log.request).FromString(body)
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        if request.model_spec.signature_name == "complete":
+            told = [inputs[name][0].decode() for name in ("picture_bytes", "mask_bytes", "prompts")]
+            files = tf.make_tensor_proto(np.array([json.dumps(told).encode()], object))
+            return delimited(1, delimited(1, b"image_bytes") + delimited(2, files.SerializeToString()))
         if (request.model_spec.name, request.model_spec.signature_name) != ("keras_t2i", "serving_default"):
             context.abort(grpc.StatusCode.NOT_FOUND, "Servable not found")
-        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
         assert [inputs[name].dtype.kind for name in ("prompts", "seeds", "truncation")] == ["O", "i", "f"]
         rows = zip(*(inputs[name].tolist() for name in ("prompts", "seeds", "truncation")), strict=True)
         files = tf.make_tensor_proto(np.array([drawing(prompt.decode(), *rest) for prompt, *rest in rows], object))
@@ -136,6 +145,11 @@ def test_client_writes_what_the_server_draws(
     for number, (prompt, seed) in enumerate((prompt, 7 + i) for prompt in "ab" for i in range(9)):
         assert (tmp_path / f"b-{number}.png").read_bytes() == drawing(prompt, seed, 1.0)
     assert serving.BATCH_SIZES[-1] == client.MOST_ROWS
+    for name in ("picture", "mask"):
+        (tmp_path / name).write_text(f"the {name}")
+    files = ["--picture", str(tmp_path / "picture"), "--mask", str(tmp_path / "mask"), "-o", str(tmp_path / "c.png")]
+    assert client.main(["--address", address, "a star", *files]) == 0
+    assert json.loads((tmp_path / "c.png").read_bytes()) == ["the picture", "the mask", "a star"]
 
 
 def test_client_says_in_a_line_what_is_wrong(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import io
 import json
 import re
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,17 +17,15 @@ import numpy as np
 import pytest
 from hard_captions import hard_captions
 from PIL import Image
+from web_page import WINDOWS, download, drawn, served
 
 from keras_t2i import TextToImageGAN
 from keras_t2i.models.sampling import prompt_embeddings
 from keras_t2i.serve import demo
 
 WEB = Path(__file__).parents[2] / "export" / "web"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WINDOWS = {"light": {"width": 1280, "height": 800}, "dark": {"width": 390, "height": 844}}
 CAPTION = "a large red star in the center on a white background"
 SECOND = "a small blue circle at the top left on a black background"
-SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 CAPTIONS = [
     *(
@@ -118,12 +114,6 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return bundle, page
 
 
-def served(bundle: Path, page: Path) -> Any:
-    server = demo.make_server(bundle, page, port=0)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    return server
-
-
 def test_the_server_gives_out_two_folders_and_nothing_else(folders: tuple[Path, Path]) -> None:
     def get(path: str) -> tuple[int, str, bytes]:
         connection = http.client.HTTPConnection(*server.server_address[:2], timeout=10)
@@ -158,17 +148,6 @@ def test_the_server_gives_out_two_folders_and_nothing_else(folders: tuple[Path, 
 @pytest.fixture(scope="module")
 def gan() -> TextToImageGAN:
     return TextToImageGAN.from_preset("shapes_64")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium (apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -217,11 +196,6 @@ def show(page: Any, **state: Any) -> list[dict[str, Any]]:
     return drawn(page)
 
 
-def drawn(page: Any) -> list[dict[str, Any]]:
-    page.evaluate("keras_t2i.idle()")
-    return page.evaluate("keras_t2i.pictures()")
-
-
 def assert_same(pictures: list[dict[str, Any]], expected: np.ndarray) -> None:
     levels = [np.asarray(picture["rgb"], np.int64).reshape(expected.shape[1:]) for picture in pictures]
     assert len(levels) == len(expected)
@@ -229,23 +203,12 @@ def assert_same(pictures: list[dict[str, Any]], expected: np.ndarray) -> None:
     assert expected.std() > 10
 
 
-def download(page: Any) -> tuple[Image.Image, dict[str, Any], list[str]]:
-    """A saved picture, what it records, and the kinds of its chunks."""
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download PNG").click()
-    content = Path(waiting.value.path()).read_bytes()
-    image = Image.open(io.BytesIO(content))
-    image.load()
-    kinds = re.findall(b"IHDR|iTXt|IDAT|IEND|iCCP|gAMA|sRGB", content)
-    assert image.text["XML:com.adobe.xmp"].count(SOURCE) == 1  # type: ignore[attr-defined]
-    return image, json.loads(image.text["keras_t2i"]), [kind.decode() for kind in kinds]  # type: ignore[attr-defined]
-
-
 def test_what_is_typed_is_drawn_and_saved_as_python_draws_it(page: Any, gan: TextToImageGAN, site: str) -> None:
     page.get_by_role("textbox", name="Seed").fill("12")
     page.get_by_role("textbox", name="Caption", exact=True).press_sequentially(CAPTION)
     assert_same(drawn(page), gan.generate(CAPTION, seed=12))
     assert "AI-generated" in page.inner_text("footer")
+    assert page.get_by_text("Rub out", exact=True).is_hidden()  # This model draws from captions alone.
     assert "under Apache-2.0" in page.inner_text("footer")
     assert re.search(r"\d+ ms per image", page.inner_text("figcaption"))
     assert re.search(r"\d+\.\d MB downloaded", page.inner_text("footer"))

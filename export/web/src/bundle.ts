@@ -14,7 +14,13 @@ export interface Bundle {
   /** A caption to begin with. */
   example: string;
   tokenizer: TokenizerRules;
-  files: { generator: Uint8Array; textEncoder: Uint8Array; tokenizer: Uint8Array };
+  files: {
+    generator: Uint8Array;
+    textEncoder: Uint8Array;
+    tokenizer: Uint8Array;
+    /** What fills holes in pictures, where the model can. */
+    completer: Uint8Array | undefined;
+  };
 }
 
 export interface TokenizerRules {
@@ -41,6 +47,7 @@ interface Description {
   example?: string;
   versions?: Record<string, string>;
   generator: Tensors;
+  completer?: Tensors;
   text_encoder: (Tensors & { normalization?: string }) | null;
   tokenizer: (TokenizerRules & { json?: string }) | null;
   bytes?: Record<string, number>;
@@ -62,9 +69,10 @@ export async function loadBundle(
     throw new PageError(description.note ?? "This bundle cannot read captions: it has no tokenizer.json.");
   }
   const names = [generator.file, textEncoder.file, tokenizer.json];
+  if (description.completer?.inputs["masks"]) names.push(description.completer.file);
   const all = description.bytes && names.reduce((sum, name) => sum + (description.bytes?.[name] ?? 0), 0);
   let received = 0;
-  const [generatorFile, encoderFile, tokenizerFile] = await Promise.all(
+  const [generatorFile, encoderFile, tokenizerFile, completerFile] = await Promise.all(
     names.map((name) =>
       loadFile(new URL(name, folder), name, description.sha256[name], (bytes) => onProgress((received += bytes), all)),
     ),
@@ -80,7 +88,12 @@ export async function loadBundle(
     mixes: !textEncoder.normalization?.startsWith("token ids"),
     example: description.example ?? "",
     tokenizer,
-    files: { generator: generatorFile!, textEncoder: encoderFile!, tokenizer: tokenizerFile! },
+    files: {
+      generator: generatorFile!,
+      textEncoder: encoderFile!,
+      tokenizer: tokenizerFile!,
+      completer: completerFile,
+    },
   };
 }
 

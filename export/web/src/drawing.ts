@@ -2,12 +2,11 @@
 
 import { type CompiledModel, loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 import { type Bundle, PageError } from "./bundle.ts";
+import { Cutout, type Pixels } from "./cutout.ts";
 import { latents } from "./latents.ts";
 import { CaptionTokenizer } from "./text.ts";
 
-export interface Picture {
-  size: number;
-  rgb: Uint8Array;
+export interface Picture extends Pixels {
   milliseconds: number;
 }
 
@@ -15,13 +14,13 @@ export class Artist {
   readonly #bundle: Bundle;
   readonly #generator: CompiledModel;
   readonly #textEncoder: CompiledModel;
+  readonly #completer: CompiledModel | null;
   readonly #known = new Map<string, Float32Array>();
   readonly tokenizer: CaptionTokenizer;
 
-  private constructor(bundle: Bundle, generator: CompiledModel, textEncoder: CompiledModel) {
+  private constructor(bundle: Bundle, networks: [CompiledModel, CompiledModel, CompiledModel | null]) {
     this.#bundle = bundle;
-    this.#generator = generator;
-    this.#textEncoder = textEncoder;
+    [this.#generator, this.#textEncoder, this.#completer] = networks;
     this.tokenizer = new CaptionTokenizer(bundle.files.tokenizer, bundle.tokenizer);
   }
 
@@ -29,8 +28,12 @@ export class Artist {
   static async prepare(bundle: Bundle): Promise<Artist> {
     try {
       const onCpu = { accelerator: "wasm" } as const; // the path whose numbers are Python's
-      const generator = await loadAndCompile(bundle.files.generator, onCpu);
-      const artist = new Artist(bundle, generator, await loadAndCompile(bundle.files.textEncoder, onCpu));
+      const { generator, textEncoder, completer } = bundle.files;
+      const artist = new Artist(bundle, [
+        await loadAndCompile(generator, onCpu),
+        await loadAndCompile(textEncoder, onCpu),
+        completer ? await loadAndCompile(completer, onCpu) : null,
+      ]);
       // The first run prepares what the later ones use: it is not the time of an image.
       await artist.draw(new Float32Array(bundle.embeddingDim), 0n, 0, 1);
       return artist;
@@ -58,7 +61,34 @@ export class Artist {
     const shapes = { latents: [1, latentDim], sentence_embeddings: [1, embedding.length] };
     const images = await run(this.#generator, { latents: noise, sentence_embeddings: embedding }, shapes, "images");
     const milliseconds = performance.now() - start;
-    return { size: imageSize, rgb: Uint8Array.from(images, toByte), milliseconds };
+    return { width: imageSize, height: imageSize, rgb: Uint8Array.from(images, toByte), milliseconds };
+  }
+
+  get completes(): boolean {
+    return this.#completer !== null;
+  }
+
+  /** A picture with its hole filled: 1 in `hole`, a number for each pixel, is where. All else stays the same. */
+  async complete(embedding: Float32Array, seed: bigint, index: number, of: Pixels, hole: Uint8Array): Promise<Picture> {
+    if (!this.#completer) throw new PageError("This model draws from captions alone.");
+    const { latentDim, imageSize: size } = this.#bundle;
+    const start = performance.now();
+    const cut = new Cutout(of, hole, size);
+    const inputs = {
+      latents: latents(seed, index, latentDim, 1),
+      sentence_embeddings: embedding,
+      pictures: Float32Array.from(cut.rgb, (byte) => Math.fround(byte / 127.5) - 1),
+      masks: Float32Array.from(cut.hole),
+    };
+    const shapes = {
+      latents: [1, latentDim],
+      sentence_embeddings: [1, embedding.length],
+      pictures: [1, size, size, 3],
+      masks: [1, size, size, 1],
+    };
+    const images = await run(this.#completer, inputs, shapes, "images");
+    const picture = cut.putBack(Uint8Array.from(images, toByte));
+    return { ...picture, milliseconds: performance.now() - start };
   }
 }
 

@@ -1,9 +1,11 @@
 import { type Bundle, loadBundle, PageError } from "./bundle.ts";
+import type { Pixels } from "./cutout.ts";
 import { Artist, mixed, type Picture, startRuntime } from "./drawing.ts";
+import { Easel, type Origin } from "./easel.ts";
 import { Latest } from "./latest.ts";
 import { encodePng, type Provenance, recordable } from "./png.ts";
 import { fromHash, initialState, NUM_VARIATIONS, parseSeed, type State, toHash, type View } from "./state.ts";
-import { element, paint, save, Tiles } from "./view.ts";
+import { element, megabytes, paint, placeholder, save, shortened, status, Tiles } from "./view.ts";
 
 interface Drawn {
   picture: Picture;
@@ -29,6 +31,8 @@ const stepNames = steps.map((step) => `${Math.round(100 * step)} % of the second
 const grid = new Tiles(element("grid"), variationNames, choose);
 const strip = new Tiles(element("strip"), stepNames, goTo);
 
+const easel = new Easel(draw);
+
 const work = new Latest();
 let state = initialState();
 let bundle: Bundle | null = null;
@@ -47,7 +51,8 @@ const hook = {
     await work.idle();
   },
   tokenIds: (caption: string) => Array.from(artist?.tokenizer.read(caption).tokenIds ?? []),
-  pictures: () => shown.map(({ picture, facts }) => ({ ...facts, seed: String(facts.seed), rgb: [...picture.rgb] })),
+  hole: () => [...easel.hole],
+  pictures: () => shown.map(({ picture, facts }) => ({ ...facts, seed: String(facts.seed), size: [picture.height, picture.width], rgb: [...picture.rgb] })),
 };
 Object.assign(window, { keras_t2i: hook });
 
@@ -82,6 +87,7 @@ function listen(): void {
     });
   }
   for (const field of [seed, truncation, mix, ...views]) field.addEventListener("input", draw);
+  element("keep").addEventListener("click", () => shown[0] && easel.keep(shown[0].picture));
   seed.addEventListener("change", showState); // what is no seed goes back to the last one
   element("new-seed").addEventListener("click", () => {
     state.index = 0;
@@ -106,6 +112,7 @@ function introduce({ name, license, example, mixes }: Bundle): void {
   element("footer-license").textContent = license ? `, under ${license}` : ", whose license is not stated";
   prompt.placeholder = example ? `for example: ${example}` : "What should it draw?";
   for (const view of views) if (view.value === "between") view.disabled = !mixes;
+  element("fill-view").hidden = !artist?.completes;
   if (!mixes && state.view === "between") state.view = "one";
   if (!location.hash && !prompt.value) prompt.value = example;
 }
@@ -136,15 +143,23 @@ function draw(): void {
   timer = 0;
   readState();
   const between = state.view === "between";
+  const entersEasel = state.view === "fill" && element("tools").hidden;
+  element("tools").hidden = state.view !== "fill";
+  element("truncation-field").hidden = element("copy-link").hidden = state.view === "fill";
   element("second-field").hidden = element("mix-field").hidden = !between;
   element("truncation-value").textContent = state.truncation.toFixed(2);
   if (bundle) history.replaceState(null, "", toHash(state, bundle.model));
+  if (entersEasel && easel.bring(chosen()?.picture)) return; // which draws
   const wanted = { ...state };
   if (artist) work.request((isStale) => drawState(wanted, isStale).catch(report));
 }
 
 async function drawState(wanted: State, isStale: () => boolean): Promise<void> {
   if (!artist) return;
+  if (wanted.view === "fill") {
+    await fill(artist, wanted, isStale);
+    return;
+  }
   if (!wanted.prompt.trim()) {
     clear("Type a caption, and it is drawn here.");
     return;
@@ -185,23 +200,62 @@ async function drawState(wanted: State, isStale: () => boolean): Promise<void> {
   if (!isStale()) show(wanted, drawn);
 }
 
+async function fill(painter: Artist, wanted: State, isStale: () => boolean): Promise<void> {
+  const { prompt: caption, seed: seedValue, index } = wanted;
+  if (easel.isEmpty && caption.trim()) {
+    easel.bring(await painter.draw(await painter.embed(caption), seedValue, index, wanted.truncation));
+    return;
+  }
+  if (easel.isEmpty) {
+    clear("Type a caption, and it is drawn here; or open a picture.");
+    return;
+  }
+  if (!easel.isRubbed || !caption.trim()) {
+    clear("");
+    showEasel(easel.picture, "Picture to rub out from");
+    tellOrigin(easel.origin);
+    status(easel.isRubbed ? "Type what is to be drawn there." : "Rub out what is to be drawn anew.");
+    return;
+  }
+  const { picture: whole, hole } = easel;
+  const filled = await painter.complete(await painter.embed(caption), seedValue, index, whole, hole.slice());
+  if (isStale()) return;
+  const facts = { prompt: caption, seed: seedValue, index, truncation: 1, image: "complete" } as const;
+  showEasel(filled, `Picture of which a part was drawn by AI as “${shortened(caption)}”, seed ${seedValue}`);
+  show(wanted, [{ picture: filled, facts }]);
+}
+
+function showEasel(pixels: Pixels, label: string): void {
+  element("easel").hidden = false;
+  element("known").setAttribute("aria-label", label);
+  easel.show(pixels);
+}
+
 function show(drawnState: State, drawn: Drawn[]): void {
   shown = drawn;
   const { view, prompt, second, seed } = drawnState;
-  picture.hidden = view === "grid";
+  picture.hidden = view === "grid" || view === "fill";
   element("grid").hidden = view !== "grid";
+  if (view !== "fill") easel.hide();
   element("strip").hidden = !second.trim();
   placeholder("");
   const mean = drawn.reduce((sum, { picture }) => sum + picture.milliseconds, 0) / drawn.length;
   numbers(mean);
+  tellOrigin(view === "fill" && easel.origin !== "drawn" ? "both" : "drawn");
   describeChoice();
-  const what = view === "grid" ? `${drawn.length} pictures of` : "a picture of";
+  const what = view === "grid" ? `${drawn.length} pictures of` : view === "fill" ? "what was rubbed out as" : "a picture of";
   const to = view === "between" && second.trim() ? `, on its way to “${shortened(second)}”` : "";
   picture.setAttribute("aria-label", `AI-generated picture of “${shortened(prompt)}”${to}, seed ${seed}`);
   const hint = hints(drawnState)[0];
   if (hint) status(hint);
   else status(`Drew ${what} “${shortened(prompt)}”${to}.`, true);
   download.disabled = false;
+  element<HTMLButtonElement>("keep").disabled = view !== "fill";
+}
+
+function tellOrigin(origin: Origin): void {
+  element("badge").hidden = origin === "reader";
+  element("badge").textContent = origin === "both" ? "Partly AI-generated" : "AI-generated";
 }
 
 /** What the reader should know of what is typed; the most important first. */
@@ -221,7 +275,8 @@ function hints({ view, prompt, second: secondPrompt, seed: seedValue }: State): 
 
 function clear(hint: string): void {
   shown = [];
-  download.disabled = true;
+  download.disabled = element<HTMLButtonElement>("keep").disabled = true;
+  easel.hide();
   picture.hidden = element("grid").hidden = true;
   stripKey = "";
   element("strip").hidden = true;
@@ -257,8 +312,9 @@ async function saveShown(): Promise<void> {
   const drawn = chosen();
   if (!drawn || !bundle) return;
   const { prompt: caption, second_prompt: secondCaption, ...facts } = drawn.facts;
+  const { width, height, rgb } = drawn.picture;
   const withText = element<HTMLInputElement>("write-prompt").checked;
-  const png = await encodePng(drawn.picture.size, drawn.picture.size, drawn.picture.rgb, {
+  const png = await encodePng(width, height, rgb, {
     ...(withText && caption !== undefined ? { prompt: recordable(caption) } : {}),
     ...(withText && secondCaption !== undefined ? { second_prompt: recordable(secondCaption) } : {}),
     ...facts,
@@ -288,24 +344,4 @@ function numbers(milliseconds: number): void {
 
 function report(error: unknown): void {
   status(`It could not be drawn: ${error instanceof Error ? error.message : error}`);
-}
-
-/** Tells something below the picture; only to screen readers where `said`, because it can be seen. */
-function status(sentence: string, said = false): void {
-  element("status").textContent = sentence;
-  element("status").classList.toggle("said", said);
-}
-
-function placeholder(sentence: string): void {
-  element("placeholder").textContent = sentence;
-  element("placeholder").hidden = !sentence;
-}
-
-function shortened(caption: string): string {
-  const characters = Array.from(caption.trim());
-  return characters.length > 60 ? `${characters.slice(0, 59).join("")}…` : characters.join("");
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
 }

@@ -4,12 +4,12 @@
  * They are written here, and not by a canvas, which may convert colors and cannot add anything to the file.
  */
 
-const SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
-const XMP =
+const SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/";
+const xmp = (source: string) =>
   '<?xpacket begin="\uFEFF" id="W5M0MpCehiHzreSzNTczkc9d"?>' +
   '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">' +
   '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">' +
-  `<Iptc4xmpExt:DigitalSourceType>${SOURCE}</Iptc4xmpExt:DigitalSourceType>` +
+  `<Iptc4xmpExt:DigitalSourceType>${SOURCES}${source}</Iptc4xmpExt:DigitalSourceType>` +
   '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="r"?>';
 
 const MAX_PROMPT = 500;
@@ -21,6 +21,8 @@ export interface Provenance {
   seed: bigint;
   index: number;
   truncation: number;
+  /** What the model was given of an image: that makes it a composite. */
+  image?: "complete";
   model: string;
   generator: string;
 }
@@ -41,7 +43,7 @@ export async function encodePng(width: number, height: number, rgb: Uint8Array, 
       Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a),
       chunk("IHDR", new Uint8Array(header.buffer)),
       text("keras_t2i", json(facts)),
-      text("XML:com.adobe.xmp", XMP),
+      text("XML:com.adobe.xmp", xmp(facts.image ? "compositeWithTrainedAlgorithmicMedia" : "trainedAlgorithmicMedia")),
       chunk("IDAT", await deflate(rows)),
       chunk("IEND", new Uint8Array(0)),
     ],
