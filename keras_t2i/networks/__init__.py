@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from keras_t2i.networks.mlp import MLPDiscriminator, MLPGenerator
     from keras_t2i.networks.projected import ProjectedDiscriminator
     from keras_t2i.networks.spectral import SpectralConv2D, SpectralDense
+    from keras_t2i.networks.stylizing import StylizingNetwork
     from keras_t2i.networks.text_tower import TextTower
     from keras_t2i.networks.upscaled import UpscaledGenerator
 
@@ -45,6 +46,7 @@ __all__ = [
     "SelfAttention",
     "SpectralConv2D",
     "SpectralDense",
+    "StylizingNetwork",
     "TextTower",
     "UpscaledGenerator",
 ]
@@ -62,6 +64,7 @@ __getattr__ = lazy(
         "mlp": ["MLPDiscriminator", "MLPGenerator"],
         "projected": ["ProjectedDiscriminator"],
         "spectral": ["SpectralConv2D", "SpectralDense"],
+        "stylizing": ["StylizingNetwork"],
         "text_tower": ["TextTower"],
         "upscaled": ["UpscaledGenerator"],
     },

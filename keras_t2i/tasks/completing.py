@@ -58,6 +58,7 @@ def complete(
     """
     from keras_t2i.core.files import write_files
     from keras_t2i.core.provenance import png, provenance
+    from keras_t2i.data.pictures import open_picture
     from keras_t2i.models import TextToImage
     from keras_t2i.models.completion import guided
     from keras_t2i.tasks.drawing import check_captions, warn_of_losses
@@ -67,7 +68,7 @@ def complete(
     numbers = [(row, column) for row in range(len(captions)) for column in range(num_images)]
     names = [f"{row:02d}-{column:02d}.png" for row, column in numbers]
     _check_kept([picture, *([] if mask is None else [mask])], [output / name for name in (*names, "grid.png")])
-    known = _read(picture)
+    known = open_picture(picture)
     gan: Any = TextToImage.from_preset(model)
     network = guided(gan)
     hole = _hole(known, picture, mask) if network.kind.has_hole or mask is not None else None
@@ -75,7 +76,7 @@ def complete(
         warnings.warn(f"{picture} has more than 8 bits a channel, and is completed with 8.", stacklevel=2)
     warn_of_losses(gan.text_encoder, captions)
     masks = None if hole is None else [hole] * len(captions)
-    drawn = gan.complete([_on(known, 255)] * len(captions), masks, captions, num_images, seed, context)
+    drawn = gan.complete([known.on(255)] * len(captions), masks, captions, num_images, seed, context)
     fingerprint, pictures = gan.fingerprint(), {}
     for name, (row, column), image in zip(names, numbers, drawn, strict=True):
         recorded = captions[row] if record_prompts else None
@@ -88,16 +89,6 @@ def complete(
     return {"images": [str(output / name) for name in names], "grid": str(output / "grid.png")}
 
 
-def _read(path: Path) -> Picture:
-    from keras_t2i.data.images import read_picture
-
-    with open(path, "rb") as file:
-        try:
-            return read_picture(file)
-        except ValueError as error:
-            raise ValueError(f"{str(path)!r} cannot be read: {error}.") from error
-
-
 def _hole(known: Picture, picture: Path, mask: Path | None) -> np.ndarray:
     """Where something is to be drawn, bool, shape `(H, W)`."""
     if mask is None:
@@ -107,25 +98,19 @@ def _hole(known: Picture, picture: Path, mask: Path | None) -> np.ndarray:
                 "that is transparent there."
             )
         return known.alpha < _HALF
-    found = _read(mask)
+    from keras_t2i.data.pictures import open_picture
+
+    found = open_picture(mask)
     if found.pixels.shape != known.pixels.shape:
         (height, width), (rows, columns) = known.pixels.shape[:2], found.pixels.shape[:2]
         raise ValueError(
             f"The mask {str(mask)!r} has {columns} x {rows} pixels and its picture, upright, {width} x {height}: make "
             "one of that size."
         )
-    hole = _on(found, 0).mean(axis=-1) >= _HALF
+    hole = found.on(0).mean(axis=-1) >= _HALF
     if not hole.any():
         raise ValueError(f"The mask {str(mask)!r} has nothing white: white, and opaque, is what is to be drawn.")
     return hole
-
-
-def _on(picture: Picture, paper: int) -> np.ndarray:
-    """A picture laid on grey of that brightness where it is transparent."""
-    if picture.alpha is None:
-        return picture.pixels
-    share = picture.alpha[..., None].astype(np.float32) / 255
-    return np.rint(share * picture.pixels + (1 - share) * paper).astype(np.uint8)
 
 
 def _as_it_was(known: Picture, hole: np.ndarray | None, drawn: np.ndarray) -> Any:
