@@ -39,14 +39,18 @@ def eager_training() -> Iterator[None]:
     Models are trained in graphs, those of every family among them, in `tests/models` and `tests/training`.
     """
     from keras_t2i import TextToImageGAN
+    from keras_t2i.models import Stylizer
 
-    compile = TextToImageGAN.compile
+    def eager(compile: Any) -> Any:
+        @functools.wraps(compile)
+        def compile_eagerly(model: Any, *arguments: Any, **options: Any) -> None:
+            compile(model, *arguments, **{"run_eagerly": True, **options})
 
-    def compile_eagerly(gan: Any, *arguments: Any, **options: Any) -> None:
-        compile(gan, *arguments, **{"run_eagerly": True, **options})
+        return compile_eagerly
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TextToImageGAN, "compile", functools.wraps(compile)(compile_eagerly))
+        for kind in (TextToImageGAN, Stylizer):
+            patch.setattr(kind, "compile", eager(kind.compile))
         yield
 
 

@@ -27,11 +27,15 @@ MINUTES = "0.01"
 TINY = "tiny_shapes"
 """A model as small as can be, of the family and the data of `shapes_64`; the fixture makes it."""
 
+FEATURES = "mobilenet_v2.npz"
+"""Random weights of image features; the fixture writes them."""
+
 _BUDGETS = {"--minutes": MINUTES, "--epochs": "1", "--seeds": "1"}
 _SMALL = {
     "train": {"--image-size": "32", "--batch-size": "4"},
     "finetune": {"--batch-size": "4"},
     "distill": {"--num-drawn": "8", "--batch-size": "4"},
+    "stylize train": {"--image-size": "64", "--features": FEATURES},
     "compare": {"--image-size": "32", "--batch-size": "4"},
 }
 """What is added to a command that does not say it itself."""
@@ -111,10 +115,11 @@ def commands(text: str) -> list[list[str]]:
 def cut(arguments: list[str]) -> list[str]:
     """The arguments of `keras-t2i` with small budgets, small images and no downloads."""
     command, short = arguments[0], [_LITTLE.get(argument, argument) for argument in arguments]
+    short = [f"{word}:features={FEATURES}:width=4:depth=1" if word.startswith("style:") else word for word in short]
     for option, value in _BUDGETS.items():
         if option in short:
             short[short.index(option) + 1] = value
-    defaults = dict(_SMALL.get(command, {}))
+    defaults = dict(_SMALL.get(" ".join(arguments[:2]) if command == "stylize" else command, {}))
     if command in _OFFLINE:
         defaults["--features"] = _OFFLINE[command]
     if command == "compare":

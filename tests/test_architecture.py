@@ -191,7 +191,7 @@ OPENERS = {
     "h5py.File": {"core.gate", "presets.half"},
     "zipfile.ZipFile": {"core.gate"},
     "safe_open": {"core.gate", "transfer.tensor_file"},
-    "load_weights": {"models.files", "text.stable_diffusion"},
+    "load_weights": {"models.files", "models.stylizer", "text.stable_diffusion"},
     "deserialize_keras_object": {"text.tokens", "networks.nested", "models.manners"},
     "keras_nlp.models.TextEmbedder.from_preset": {"text.encoder"},
     "keras_nlp.models.Backbone.from_preset": {"text.encoder"},
@@ -202,11 +202,12 @@ OPENERS = {
     "keras_nlp.models.CLIPPreprocessor.from_preset": {"metrics.clip"},
     "tf.saved_model.load": {"serve.model", "metrics.resources"},
     "load_checkpoint": {"serve.model"},
-    "Interpreter": {"export.litert_runner", "metrics.resources"},
+    "Interpreter": {"export.litert_runner", "export.stylizer", "metrics.resources"},
 }
 """What opens files or builds what they say, and where. All of it goes through `core.gate` and `core.limits`, but for
-what was written a moment ago (`half`, `resources`), what Keras' own `load_model` has opened (`manners`), and
-SavedModels, which are programs. What a preset's generator is around (`nested`) is looked through before it is built."""
+what was written a moment ago (`half`, `resources`, `export.stylizer`), what Keras' own `load_model` has opened
+(`manners`), and SavedModels, which are programs. What a preset's generator is around (`nested`) is looked through
+before it is built."""
 NEVER = {"pickle", "cPickle", "dill", "marshal", "shelve", "joblib", "yaml", "tarfile"}
 _DANGEROUS = {"eval", "exec", "load_model", "read_pickle", "enable_unsafe_deserialization", "unpack_archive"}
 

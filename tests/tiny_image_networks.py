@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from keras_t2i.networks.mobilenet_v2 import build_mobilenet_v2
+
 
 def tiny_network(size: int = 16) -> keras.Model:
     """Two convolutions, each a spatial map, and their average."""
@@ -17,6 +19,15 @@ def tiny_network(size: int = 16) -> keras.Model:
     coarse = layers.Conv2D(6, 3, strides=2, padding="same", activation="relu")(fine)
     pool = layers.GlobalAveragePooling2D()(coarse)
     return keras.Model(images, {"a_coarse": coarse, "b_fine": fine, "pool": pool})
+
+
+def write_mobilenet_v2(path: Path) -> Path:
+    """Writes a file of weights for MobileNetV2, random ones that keep the scale of activations."""
+    keras.utils.set_random_seed(2)
+    arrays = build_mobilenet_v2(None, 32).get_weights()
+    names = [f"{kind}{number:02d}" for number in range(len(arrays) // 2) for kind in "kb"]
+    np.savez(path, **{name: array.astype(np.float16) for name, array in zip(names, arrays, strict=True)})
+    return path
 
 
 def write_inception_like_graph(path: Path) -> np.ndarray:

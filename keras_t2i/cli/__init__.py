@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         warnings.showwarning = lambda message, *_, **__: say(f"Warning: {message}")  # type: ignore[assignment]
         try:
             load_plugins()  # Before the commands, whose help lists what they add.
-            from keras_t2i.cli import asking, making, measuring, using, web  # noqa: F401
+            from keras_t2i.cli import asking, making, measuring, styling, using, web  # noqa: F401
 
             code = app(arguments, prog_name="keras-t2i", standalone_mode=False)
         except Exception as error:

@@ -118,6 +118,13 @@ class Picture(NamedTuple):
     alpha: np.ndarray | None
     is_deep: bool
 
+    def on(self, paper: int) -> np.ndarray:
+        """It laid on grey of that brightness, uint8, where it is transparent: its pixels where it is not."""
+        if self.alpha is None:
+            return self.pixels
+        share = self.alpha[..., None].astype(np.float32) / 255
+        return np.rint(share * self.pixels + (1 - share) * paper).astype(np.uint8)
+
 
 def crop(width: int, height: int, image_size: int) -> tuple[Box, tuple[int, int]]:
     """The central square. As for all fits: the box that is kept of an image, and the size that it is brought to."""

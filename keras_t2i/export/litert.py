@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from keras_t2i.networks.base import Generator
     from keras_t2i.text import TextEncoder
 
-__all__ = ["PRECISIONS", "write"]
+__all__ = ["PRECISIONS", "convert", "write", "write_json"]
 
 PRECISIONS = ("float32", "float16", "int8", "int8-static")
 """`float16`: weights in half the bytes. `int8`: weights in a quarter of them, activations quantized as they come.
@@ -110,13 +110,13 @@ def write(
             bundle["tokenizer"] = _write_vocabulary(encoder, directory)
         if completes(gan):
             bundle["completer"] = _write_completer(gan, directory, precision)
-        _write_json(directory / "latents.json", example_latents(gan.drawer.latent_dim))
+        write_json(directory / "latents.json", example_latents(gan.drawer.latent_dim))
         files = sorted(directory.iterdir())
         bundle["bytes"] = {file.name: file.stat().st_size for file in files}
         bundle["sha256"] = {file.name: sha256(file) for file in files}
-        _write_json(directory / BUNDLE, bundle)
+        write_json(directory / BUNDLE, bundle)
         bundle["measured"] = _measure(LiteRTBundle(directory), gan, captions)
-        _write_json(directory / BUNDLE, bundle)
+        write_json(directory / BUNDLE, bundle)
 
 
 def _measure(bundle: LiteRTBundle, gan: Drawable, captions: Sequence[str]) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _write_generator(gan: Drawable, directory: Path, precision: str, captions: S
 
     model = keras.Model([latents, embeddings], outputs)
     return {
-        **_convert(model, directory / "generator.tflite", precision, samples),
+        **convert(model, directory / "generator.tflite", precision, samples),
         "images": "RGB from -1 to 1, channels last; a byte is round((value + 1) * 127.5)",
     }
 
@@ -184,7 +184,7 @@ def _write_completer(gan: Drawable, directory: Path, precision: str) -> dict[str
     tensors = {name: keras.Input(batch_shape=(1, *shape), name=name) for name, shape in inputs.items()}
     model = keras.Model(list(tensors.values()), {"images": Completion(drawer)(tensors)})
     return {
-        **_convert(model, directory / COMPLETER, precision.removesuffix("-static")),
+        **convert(model, directory / COMPLETER, precision.removesuffix("-static")),
         "image_input": drawer.image_input,
         "pictures": picture_rule(drawer),
     }
@@ -203,7 +203,7 @@ def _write_text_encoder(gan: Drawable, directory: Path, precision: str) -> dict[
     elif gan.caption_denoiser is not None:
         normalization += ", and then drawn to the captions of training"
     return {
-        **_convert(model, directory / "text_encoder.tflite", precision.removesuffix("-static")),
+        **convert(model, directory / "text_encoder.tflite", precision.removesuffix("-static")),
         "padding_mask": "1 at the caption's tokens, start and end included; 0 at padding",
         "normalization": normalization,
     }
@@ -229,7 +229,7 @@ def _write_vocabulary(encoder: TextEncoder, directory: Path) -> dict[str, Any]:
         "padding_token_id": tokenizer.pad_token_id,
         "unknown_token_id": tokenizer.token_to_id(tokenizer.oov_token),
     }
-    _write_json(directory / "tokenizer.json", hugging_face_tokenizer(vocabulary, rules), indent=None)
+    write_json(directory / "tokenizer.json", hugging_face_tokenizer(vocabulary, rules), indent=None)
     return rules
 
 
@@ -243,8 +243,15 @@ def _float32_copy(generator: Generator) -> Generator:
         keras.config.set_dtype_policy(policy)
 
 
-def _convert(model: keras.Model, path: Path, precision: str, samples: Samples | None = None) -> dict[str, Any]:
-    """Writes a `.tflite` file and returns its description."""
+def convert(model: keras.Model, path: Path, precision: str, samples: Samples | None = None) -> dict[str, Any]:
+    """Writes a `.tflite` file and returns its description.
+
+    Args:
+        model: Of inputs with names and static shapes, and a dictionary of outputs.
+        path: The file.
+        precision: One of `PRECISIONS`.
+        samples: What `int8-static` takes its ranges from.
+    """
     # Builtins only: an operation that needs more makes the conversion fail here, and not on a phone.
     target: dict[str, Any] = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
     options: dict[str, Any] = {} if precision == "float32" else {"optimizations": [tf.lite.Optimize.DEFAULT]}
@@ -268,5 +275,6 @@ def _convert(model: keras.Model, path: Path, precision: str, samples: Samples | 
     return {"file": path.name, "inputs": described(inputs), "outputs": described(model.output)}
 
 
-def _write_json(path: Path, content: Any, indent: int | None = 2) -> None:
+def write_json(path: Path, content: Any, indent: int | None = 2) -> None:
+    """Writes a JSON file that people can read."""
     path.write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")

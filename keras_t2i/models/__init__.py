@@ -6,10 +6,12 @@ from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.models.part import Part
 from keras_t2i.models.recipes import build_gan, compile_gan, family_of
 from keras_t2i.models.stable_diffusion import stable_diffusion_3
+from keras_t2i.models.stylizer import Stylizer
 
 __all__ = [
     "DiffusionTextToImage",
     "Part",
+    "Stylizer",
     "TextToImage",
     "TextToImageGAN",
     "build_gan",

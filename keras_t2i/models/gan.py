@@ -177,11 +177,13 @@ class TextToImageGAN(TextToImage):
         else:
             drawing = draw(network, images, latents, network.select(drawn))
         generated = network.completed(drawing, drawn)
+        inputs = {"images": images, "latents": latents, "drawing": drawing, **drawn}
+        if training and any(map(losses.is_alone, self.generator_terms)):
+            return self._unjudged(generated, inputs)
         text, drawn_text = self.discriminator.select(condition), self.discriminator.select(drawn)
         verdict = self.objective(self.discriminator, images, generated, text, training, drawn_text)
         if not training:
             return {}, {**verdict._asdict(), "penalty": ops.zeros(()), "generated": generated}
-        inputs = {"images": images, "latents": latents, "drawing": drawing, **drawn}
         generator_loss = verdict.generator_loss + sum(term(generated, inputs) for term in self.generator_terms)
         if self.variety is not None:
             generator_loss += self.variety(generated)
@@ -189,6 +191,12 @@ class TextToImageGAN(TextToImage):
         penalty = self.objective.penalty(self.discriminator, step, images, generated, text)
         numbers = {**verdict._asdict(), "generator_loss": generator_loss, "penalty": penalty}
         return {"generator": generator_loss, "discriminator": verdict.discriminator_loss + penalty}, numbers
+
+    def _unjudged(self, generated: Any, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a step minimises where the terms of the generator's loss are all of it."""
+        generator_loss, none = sum(term(generated, inputs) for term in self.generator_terms), ops.zeros(())
+        numbers = {**dict.fromkeys(self.trackers, none), "generator_loss": generator_loss}
+        return {"generator": generator_loss, "discriminator": none}, numbers
 
     def complete(
         self,

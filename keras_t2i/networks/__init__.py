@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from keras_t2i.networks.mlp import MLPDiscriminator, MLPGenerator
     from keras_t2i.networks.projected import ProjectedDiscriminator
     from keras_t2i.networks.spectral import SpectralConv2D, SpectralDense
+    from keras_t2i.networks.styled import StyledGenerator
+    from keras_t2i.networks.stylizing import StylizingNetwork
     from keras_t2i.networks.text_tower import TextTower
     from keras_t2i.networks.upscaled import UpscaledGenerator
 
@@ -45,6 +47,8 @@ __all__ = [
     "SelfAttention",
     "SpectralConv2D",
     "SpectralDense",
+    "StyledGenerator",
+    "StylizingNetwork",
     "TextTower",
     "UpscaledGenerator",
 ]
@@ -62,6 +66,8 @@ __getattr__ = lazy(
         "mlp": ["MLPDiscriminator", "MLPGenerator"],
         "projected": ["ProjectedDiscriminator"],
         "spectral": ["SpectralConv2D", "SpectralDense"],
+        "styled": ["StyledGenerator"],
+        "stylizing": ["StylizingNetwork"],
         "text_tower": ["TextTower"],
         "upscaled": ["UpscaledGenerator"],
     },

@@ -23,19 +23,24 @@ _BLOCKS = tuple(
 )
 # The last block at each resolution.
 _TAPS = {0: "stride_2", 2: "stride_4", 5: "stride_8", 12: "stride_16", 16: "stride_32"}
+# What the block after each makes of it first: more channels, none of them negative.
+_EXPANDED = {number + 1: f"{name}_expanded" for number, name in _TAPS.items() if name != "stride_32"}
 _STEM_CHANNELS, _DIM = 32, 1280
 
 
 def build_mobilenet_v2(
-    arrays: Arrays | None, image_size: int, maps: Collection[str] | None = None, name: str = "mobilenet_v2"
+    arrays: Arrays | None, image_size: int | None, maps: Collection[str] | None = None, name: str = "mobilenet_v2"
 ) -> keras.Model:
     """Builds the network from its folded arrays.
 
     Args:
         arrays: Kernels and biases of the 52 convolutions; `None` for biases of 0 and random kernels that keep the scale
             of activations, as the image would be lost on the way otherwise.
-        image_size: Height and width of the images in pixels.
+        image_size: Height and width of the images in pixels; `None` for any.
         maps: Names of what is wanted of the outputs, in order; what lies beyond the last is not built. All by default.
+            By name alone there are also `"stem"` (32 channels at stride 2) and what the next block makes of the maps at
+            a stride first, before it reduces them: `"stride_2_expanded"` (96 channels), `"stride_4_expanded"` (144),
+            `"stride_8_expanded"` (192) and `"stride_16_expanded"` (576). Gram matrices of these tell textures apart.
         name: Name of the model.
 
     Returns:
@@ -69,16 +74,20 @@ def build_mobilenet_v2(
     images = keras.Input((image_size, image_size, 3), dtype="float32")
     outputs: dict[str, keras.KerasTensor] = {}
     x = convolve(images, layers.Conv2D, 2)
+    further = {"stem": x}
     for block, (expansion, channels, stride) in enumerate(_BLOCKS):
         y = x if expansion == 1 else convolve(x, layers.Conv2D)
+        if block in _EXPANDED:
+            further[_EXPANDED[block]] = y
         y = convolve(y, layers.DepthwiseConv2D, stride)
         y = convolve(y, layers.Conv2D, relu=False)
         same_shape = stride == 1 and x.shape[-1] == channels
         x = layers.Add(dtype="float32")([x, y]) if same_shape else y
         if block in _TAPS:
             outputs[_TAPS[block]] = x
-        if maps is not None and outputs.keys() >= set(maps):
-            return keras.Model(images, [outputs[each] for each in maps], name=name)
+        found = {**outputs, **further}
+        if maps is not None and found.keys() >= set(maps):
+            return keras.Model(images, [found[each] for each in maps], name=name)
     x = convolve(x, layers.Conv2D)
     outputs["pool"] = layers.GlobalAveragePooling2D(dtype="float32")(x)
     return keras.Model(images, outputs if maps is None else [outputs[each] for each in maps], name=name)

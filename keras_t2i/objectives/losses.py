@@ -24,6 +24,7 @@ __all__ = [
     "contrastive",
     "get",
     "gram_loss",
+    "is_alone",
     "perceptual_loss",
 ]
 
@@ -33,7 +34,13 @@ GeneratorTerm = Callable[[Any, dict[str, Any]], Any]
 """A function of the generated images and of the batch they were generated for, whose value, a scalar, is added to the
 generator's loss. The batch holds `"images"`, `"latents"` and `"sentence_embeddings"`. A term with a method
 `draw(generator, images, latents, sentence_embeddings)` draws what a step of training judges: see
-`keras_t2i.objectives.redrawing`."""
+`keras_t2i.objectives.redrawing`. One with a true attribute `is_alone` takes the place of the discriminator, which is
+then not asked: see `keras_t2i.objectives.restyling`."""
+
+
+def is_alone(term: GeneratorTerm) -> bool:
+    """Whether a term of the generator's loss takes the place of the discriminator."""
+    return getattr(term, "is_alone", False)
 
 
 class AdversarialLoss:

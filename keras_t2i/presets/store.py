@@ -31,6 +31,7 @@ def write(
     weights: Mapping[str, Any],
     dtype: str | None = None,
     further: Callable[[Path], None] | None = None,
+    page: str | None = None,
 ) -> None:
     """Writes a preset: configuration, weights, a model card and a checksum of each file.
 
@@ -41,6 +42,7 @@ def write(
         dtype: `"float16"` for half the size; the loaded model computes in float32 all the same. By default the
             weights are kept as they are, to the bit.
         further: Called with the directory before it takes its place, to put more into it.
+        page: What people read of it, in Markdown; by default what `model_card` says of a generator.
 
     Raises:
         ValueError: if other files are in the way, or the weights do not fit the `dtype`.
@@ -59,7 +61,8 @@ def write(
             part.save_weights(file)
             if dtype is not None:
                 halve_weights(file)
-        (folder / _CARD).write_text(model_card(Path(os.path.abspath(directory)).name, config), encoding="utf-8")
+        page = page or model_card(Path(os.path.abspath(directory)).name, config)
+        (folder / _CARD).write_text(page, encoding="utf-8")
         if further is not None:
             further(folder)
         write_checksums(folder)
@@ -91,7 +94,7 @@ def network_class(config: Any, base: type[keras.Model]) -> type[Any]:
         ValueError: if it is another.
     """
     list(FAMILIES.values())  # Imports every network there is a name for, and so registers it.
-    for module in ("guided", "stable_diffusion", "upscaled"):
+    for module in ("guided", "stable_diffusion", "styled", "stylizing", "upscaled"):
         importlib.import_module(f"keras_t2i.networks.{module}")
     name = str(config["registered_name"])
     found = keras.saving.get_registered_object(name)

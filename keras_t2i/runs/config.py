@@ -18,7 +18,7 @@ from keras_t2i.networks.families import ACTIVATIONS, FAMILIES
 from keras_t2i.objectives import LOSSES, PENALTIES
 from keras_t2i.presets.names import is_name
 from keras_t2i.runs.option import ANEW, READ, USED, Option, option
-from keras_t2i.transfer.strategies import STRATEGIES
+from keras_t2i.transfer.strategies import STRATEGIES, located
 
 __all__ = ["NONE", "Option", "RunConfig", "known_to", "options_of"]
 
@@ -314,6 +314,7 @@ class RunConfig:
             if value == default:
                 continue
             flag = f"--{name.replace('_', '-')}"
+            value = located(value, os.path.basename) if name == "strategy" else value
             if isinstance(value, bool):
                 told.append(flag if value else f"--no-{flag[2:]}")
             else:

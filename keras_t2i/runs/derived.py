@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def finetuning(start_from: str, data: str, strategy: str = "full", **options: An
         image_size=strategies.image_size(strategy, described["generator"]["config"]["image_size"]),
         text_encoder=files.encoder_name(place),
         start_from=start_from,
-        strategy=strategy,
+        strategy=strategies.located(strategy),
         source_data=source_data if needs_source else None,
         **options,
     )
@@ -95,7 +96,9 @@ def card(config: RunConfig, source: Mapping[str, Any] | None = None) -> dict[str
 
     Presets are shared: folders are named without the path to them.
     """
-    told = {name: getattr(config, name) for name in ("family", "data", "start_from", "strategy", "teacher")}
+    told = {name: getattr(config, name) for name in ("family", "data", "start_from", "teacher")}
+    if config.strategy is not None:
+        told["strategy"] = strategies.located(config.strategy, os.path.basename)
     kept = {name: source[name] for name in ("license", "credit") if source is not None and name in source}
     return {**kept, **{name: _without_path(value) for name, value in told.items() if value is not None}}
 

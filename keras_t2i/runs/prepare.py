@@ -119,7 +119,7 @@ def _transferring(
     if model.drawer.learns_codes:
         _release_text_encoder(config, model)
     embeddings = None if source is None else source.train_split.embeddings_to_adapt_to()
-    plan = strategies.apply(config.strategy, model, embeddings)
+    plan = strategies.apply(config.strategy, model, embeddings, images.train_split.embeddings_to_adapt_to())
     if plan.reads_as_before:
         for weight, value in centering:
             weight.assign(value)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from keras_t2i.data.pictures import open_picture
+
 if TYPE_CHECKING:
     from keras_t2i.data.images import Picture
 
@@ -69,14 +71,14 @@ def complete(
     numbers = [(row, column) for row in range(len(captions)) for column in range(num_images)]
     names = [f"{row:02d}-{column:02d}.png" for row, column in numbers]
     _check_kept([picture, *([] if mask is None else [mask])], [output / name for name in (*names, "grid.png")])
-    known = _read(picture)
+    known = open_picture(picture)
     completer = _completer(model, search)
     hole = _hole(known, picture, mask) if completer.has_hole or mask is not None else None
     if known.is_deep:
         warnings.warn(f"{picture} has more than 8 bits a channel, and is completed with 8.", stacklevel=2)
     warn_of_losses(completer.reader, captions)
     masks = None if hole is None else [hole] * len(captions)
-    drawn = completer.complete([_on(known, 255)] * len(captions), masks, captions, num_images, seed, context)
+    drawn = completer.complete([known.on(255)] * len(captions), masks, captions, num_images, seed, context)
     fingerprint, pictures = completer.fingerprint, {}
     for name, (row, column), image in zip(names, numbers, drawn, strict=True):
         recorded = captions[row] if record_prompts else None
@@ -120,16 +122,6 @@ def _completer(model: Path, search: bool) -> _Completer:
     return _Completer(gan.fingerprint(), gan.text_encoder, network.image_input, network.kind.has_hole, gan.complete)
 
 
-def _read(path: Path) -> Picture:
-    from keras_t2i.data.images import read_picture
-
-    with open(path, "rb") as file:
-        try:
-            return read_picture(file)
-        except ValueError as error:
-            raise ValueError(f"{str(path)!r} cannot be read: {error}.") from error
-
-
 def _hole(known: Picture, picture: Path, mask: Path | None) -> np.ndarray:
     """Where something is to be drawn, bool, shape `(H, W)`."""
     if mask is None:
@@ -139,25 +131,17 @@ def _hole(known: Picture, picture: Path, mask: Path | None) -> np.ndarray:
                 "that is transparent there."
             )
         return known.alpha < _HALF
-    found = _read(mask)
+    found = open_picture(mask)
     if found.pixels.shape != known.pixels.shape:
         (height, width), (rows, columns) = known.pixels.shape[:2], found.pixels.shape[:2]
         raise ValueError(
             f"The mask {str(mask)!r} has {columns} x {rows} pixels and its picture, upright, {width} x {height}: make "
             "one of that size."
         )
-    hole = _on(found, 0).mean(axis=-1) >= _HALF
+    hole = found.on(0).mean(axis=-1) >= _HALF
     if not hole.any():
         raise ValueError(f"The mask {str(mask)!r} has nothing white: white, and opaque, is what is to be drawn.")
     return hole
-
-
-def _on(picture: Picture, paper: int) -> np.ndarray:
-    """A picture laid on grey of that brightness where it is transparent."""
-    if picture.alpha is None:
-        return picture.pixels
-    share = picture.alpha[..., None].astype(np.float32) / 255
-    return np.rint(share * picture.pixels + (1 - share) * paper).astype(np.uint8)
 
 
 def _as_it_was(known: Picture, hole: np.ndarray | None, drawn: np.ndarray) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_t2i.core.files import sha256, sync_directory, write_file
 from keras_t2i.core.gate import check_finite, file_size, read_arrays, read_json
-from keras_t2i.models import TextToImage
+from keras_t2i.models import Stylizer, TextToImage
 from keras_t2i.training.model_state import model_state, owners
 
 __all__ = ["Checkpoints", "TrainingState"]
@@ -81,7 +81,7 @@ class Checkpoints:
         found = {path for path in self.directory.glob("checkpoint-*") if path.name[11:].isdigit()}
         return sorted(found - self._damaged, key=_number)
 
-    def save(self, gan: TextToImage, state: TrainingState) -> Path:
+    def save(self, gan: TextToImage | Stylizer, state: TrainingState) -> Path:
         """Writes a checkpoint and removes those that are no longer among the newest.
 
         Args:
@@ -122,7 +122,7 @@ class Checkpoints:
         self._damaged.clear()
         return target
 
-    def restore(self, gan: TextToImage) -> TrainingState | None:
+    def restore(self, gan: TextToImage | Stylizer) -> TrainingState | None:
         """Puts the newest good checkpoint back into the model.
 
         Nothing is assigned before everything has been checked. A damaged checkpoint is passed over with a warning.
@@ -165,11 +165,13 @@ def _number(path: Path) -> int:
     return int(path.name.removeprefix("checkpoint-"))
 
 
-def _fingerprint(gan: TextToImage) -> str | None:
+def _fingerprint(gan: TextToImage | Stylizer) -> str | None:
     return None if gan.text_encoder is None else gan.text_encoder.fingerprint
 
 
-def _manifest(gan: TextToImage, state: TrainingState, arrays: dict[str, np.ndarray], digest: str) -> dict[str, Any]:
+def _manifest(
+    gan: TextToImage | Stylizer, state: TrainingState, arrays: dict[str, np.ndarray], digest: str
+) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "state": asdict(state),
@@ -200,7 +202,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read_arrays(path: Path, manifest: dict[str, Any], gan: TextToImage) -> dict[str, np.ndarray]:
+def _read_arrays(path: Path, manifest: dict[str, Any], gan: TextToImage | Stylizer) -> dict[str, np.ndarray]:
     """The arrays that a manifest describes, which fits the model: nothing larger is read."""
     file, described = path / _ARRAYS, manifest["arrays"]
     try:
@@ -220,7 +222,9 @@ def _read_arrays(path: Path, manifest: dict[str, Any], gan: TextToImage) -> dict
     return arrays
 
 
-def _check_fits(path: Path, gan: TextToImage, manifest: dict[str, Any], variables: dict[str, keras.Variable]) -> None:
+def _check_fits(
+    path: Path, gan: TextToImage | Stylizer, manifest: dict[str, Any], variables: dict[str, keras.Variable]
+) -> None:
     """Raises `ValueError`, in one line, unless the checkpoint is one of this very model."""
     try:
         parts, encoder, arrays = manifest["parts"], manifest["text_encoder"], _told(manifest["arrays"])

@@ -7,13 +7,13 @@ from typing import Any
 
 import keras
 
-from keras_t2i.models import TextToImage
+from keras_t2i.models import Stylizer, TextToImage
 from keras_t2i.models.state import held_by
 
 __all__ = ["model_state", "owners"]
 
 
-def model_state(gan: TextToImage) -> dict[str, keras.Variable]:
+def model_state(gan: TextToImage | Stylizer) -> dict[str, keras.Variable]:
     """Everything that training changes, by names that do not depend on how many models a process has made."""
     groups: dict[str, Iterable[keras.Variable]] = {}
     for name, owner in owners(gan).items():
@@ -32,7 +32,7 @@ def model_state(gan: TextToImage) -> dict[str, keras.Variable]:
     }
 
 
-def owners(gan: TextToImage) -> dict[str, Any]:
+def owners(gan: TextToImage | Stylizer) -> dict[str, Any]:
     """The networks of a model and what trains them, by name.
 
     Raises:

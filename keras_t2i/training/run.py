@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from filelock import FileLock, Timeout
 
-from keras_t2i.models import TextToImage
+from keras_t2i.models import Stylizer, TextToImage
 from keras_t2i.training.callbacks import (
     EpochLog,
     EveryEpochs,
@@ -46,7 +46,7 @@ class DivergedError(ValueError):
 
 
 def train(
-    gan: TextToImage,
+    gan: TextToImage | Stylizer,
     dataset: Any,
     run_dir: str | os.PathLike[str],
     *,
@@ -60,6 +60,7 @@ def train(
     checkpoint_steps: int | None = None,
     tensorboard: bool = False,
     verbose: int | str = "auto",
+    pictures: keras.callbacks.Callback | None = None,
 ) -> TrainingState:
     """Trains a model with `fit`, or goes on training it, in a run directory.
 
@@ -75,7 +76,7 @@ def train(
     Ctrl-C and SIGTERM end it after the batch at hand, with a checkpoint.
 
     Args:
-        gan: A compiled `TextToImageGAN`, made the same way each time.
+        gan: A compiled `TextToImage`, or `Stylizer`, made the same way each time.
         dataset: A `keras_t2i.data.CaptionedImages`.
         run_dir: The directory of the run.
         epochs: Epochs to train for in total. A finished run goes on where this is raised.
@@ -90,6 +91,8 @@ def train(
         checkpoint_steps: Steps between checkpoints, instead of `checkpoint_minutes`.
         tensorboard: Whether to log losses and image grids for TensorBoard too, in `tensorboard/`.
         verbose: As in `fit`.
+        pictures: What shows how far it has come at the end of epochs, instead of a grid of held-out captions: for a
+            model that is given something else.
 
     Returns:
         How far the run has come.
@@ -136,7 +139,7 @@ def train(
             stop,
             *limits,
             *callbacks,
-            *_reports(run_dir, dataset, state, report_every, tensorboard),
+            *_reports(run_dir, dataset, state, report_every, tensorboard, pictures),
             SaveCheckpoints(checkpoints, state, epoch_steps, checkpoint_minutes, checkpoint_steps),
         ]
         try:
@@ -182,12 +185,17 @@ def _limits(minutes: float | None, steps: int | None, state: TrainingState) -> l
 
 
 def _reports(
-    run_dir: Path, dataset: Any, state: TrainingState, every: int, tensorboard: bool
+    run_dir: Path,
+    dataset: Any,
+    state: TrainingState,
+    every: int,
+    tensorboard: bool,
+    pictures: keras.callbacks.Callback | None,
 ) -> list[keras.callbacks.Callback]:
     """What shows how far it has come: pictures, losses and the model itself."""
     board = run_dir / "tensorboard" if tensorboard else None
     return [
-        EveryEpochs(_image_grid(run_dir / "grids", dataset, board), every),
+        EveryEpochs(pictures or _image_grid(run_dir / "grids", dataset, board), every),
         *([] if board is None else [keras.callbacks.TensorBoard(board, write_graph=False)]),
         EpochLog(run_dir / "log.csv", state),
         EveryEpochs(SavePreset(run_dir / "preset"), every),
@@ -195,7 +203,7 @@ def _reports(
 
 
 def _fit(
-    gan: TextToImage,
+    gan: TextToImage | Stylizer,
     dataset: Any,
     state: TrainingState,
     epoch_steps: int,
@@ -266,7 +274,7 @@ def _locked(run_dir: Path) -> Iterator[None]:
         lock.release()
 
 
-def _restored_metrics(gan: TextToImage) -> keras.callbacks.Callback:
+def _restored_metrics(gan: TextToImage | Stylizer) -> keras.callbacks.Callback:
     """Gives the resumed epoch the running means it was saved with, after `fit` has reset them."""
     values = [variable.numpy() for variable in gan.metrics_variables]
 

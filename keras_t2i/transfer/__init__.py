@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_t2i.transfer.mixing import MixedImages, mix_source
     from keras_t2i.transfer.plan import Plan, Weight
     from keras_t2i.transfer.prompt_tuning import SoftPrompt, add_tokens, learn_token
+    from keras_t2i.transfer.styling import style
     from keras_t2i.transfer.upscaling import upscale
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "mix_source",
     "modulation",
     "save_adapters",
+    "style",
     "upscale",
 ]
 
@@ -57,6 +59,7 @@ __getattr__ = lazy(
         "mixing": ["MixedImages", "mix_source"],
         "plan": ["Plan", "Weight"],
         "prompt_tuning": ["SoftPrompt", "add_tokens", "learn_token"],
+        "styling": ["style"],
         "upscaling": ["upscale"],
     },
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keras_t2i.core.keras_internals import is_created_frozen
+from keras_t2i.objectives.losses import is_alone
 from keras_t2i.transfer.layers import named_layers, own_weights
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ class Plan:
         """
         sides = {name: part.network for name, part in gan.parts().items() if part.is_trained}
         weights = [weight for side, network in sides.items() for weight in _weights(network, side)]
-        for side in sides:
+        # What a discriminator that nobody asks has learned may stay as it is.
+        asked = [side for side in sides if side != "discriminator" or not any(map(is_alone, terms))]
+        for side in asked:
             if not any(weight.network == side and weight.role == _TRAINED for weight in weights):
                 raise ValueError(f"This would leave the {side} nothing to train; freeze less of it.")
         return cls(name, tuple(weights), tuple(terms))

@@ -5,9 +5,11 @@ Nothing heavy is imported before a strategy is used, so that `keras-t2i --help` 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_t2i.core import specs
@@ -44,6 +46,7 @@ class Strategy:
         adversarial: Whether it is about what a discriminator does, or the generator against it.
         frozen: Whether the generator stays as it is, within a larger one. Captions then stay centered as they were, not
             on the new data.
+        captions: Whether it needs captions of the new data: their embeddings come as `captions`.
         keeps: What is kept beside the preset in the end: a function of the model and the run's directory that returns
             the file it has written, or where to find it.
     """
@@ -59,6 +62,7 @@ class Strategy:
     keeps: Callable[..., Any] | str | None = None
     adversarial: bool = False
     frozen: bool = False
+    captions: bool = False
 
 
 def _ways(module: str) -> str:
@@ -75,6 +79,15 @@ def enlarged(size: int, image_size: int | None = None, **_: Any) -> int:
     if image_size not in (2 * size, 4 * size):
         raise ValueError(f"`upscale` makes images 2 or 4 times as large: of {size} pixels not {image_size}.")
     return image_size
+
+
+FEATURES = "mobilenet_v2"
+"""What stands for image features that are no file."""
+
+
+def _features(name: str) -> str:
+    """What image features are called: a name, or a file."""
+    return name
 
 
 def _guide(image_input: str, gan: TextToImageGAN, **options: Any) -> Plan:
@@ -172,6 +185,26 @@ STRATEGIES: Table[Strategy] = Table(
             adversarial=True,
             frozen=True,
         ),
+        "style": Strategy(
+            _ways("styling:style"),
+            "Style of a picture",
+            "A network behind the generator draws what it drew in the style of a picture, image=FILE: captions are all "
+            "that is used of the data (features=FILE of MobileNetV2, size of the picture in pixels, weight=5, "
+            "colors=8 for those of captions).",
+            "Johnson et al. 2016, arXiv:1603.08155",
+            {
+                "image": Path,
+                "features": _features,
+                "size": int,
+                "weight": float,
+                "colors": float,
+                "width": int,
+                "depth": int,
+            },
+            adversarial=True,
+            frozen=True,
+            captions=True,
+        ),
         **{
             name: Strategy(
                 partial(_guide, name),
@@ -227,7 +260,31 @@ def is_frozen(spec: str) -> bool:
     return any(STRATEGIES[name].frozen for name, _ in parse(spec))
 
 
-def apply(spec: str, gan: TextToImage, source_embeddings: np.ndarray | None = None) -> Plan:
+def located(spec: str, shorten: Callable[[str], str] = os.path.abspath) -> str:
+    """A strategy whose files are named so that they are found from every working directory.
+
+    Args:
+        spec: See `parse`.
+        shorten: What is made of the paths instead: `os.path.basename` for a text that is shared.
+    """
+    parts = []
+    for part in specs.parse(spec):
+        readers = STRATEGIES[part.name].options
+        of_files = {name for name in part.settings if readers.get(name) in (Path, _features)}
+        named = {
+            name: shorten(value) if name in of_files and value != FEATURES else value
+            for name, value in part.settings.items()
+        }
+        parts.append(":".join([part.name, *part.words, *(f"{name}={value}" for name, value in named.items())]))
+    return "+".join(parts)
+
+
+def apply(
+    spec: str,
+    gan: TextToImage,
+    source_embeddings: np.ndarray | None = None,
+    embeddings: np.ndarray | None = None,
+) -> Plan:
     """Prepares a model with trained weights for a strategy; compile it with the plan's terms.
 
     Where several are joined, each takes away from what the ones before it leave to be trained.
@@ -236,6 +293,7 @@ def apply(spec: str, gan: TextToImage, source_embeddings: np.ndarray | None = No
         spec: See `parse`.
         gan: The model, its text centered on the new captions.
         source_embeddings: Embeddings of the source's captions, where `needs_source`.
+        embeddings: Embeddings of the new captions, for strategies that look at them.
 
     Raises:
         ValueError: if a strategy cannot be used with this model.
@@ -251,7 +309,9 @@ def apply(spec: str, gan: TextToImage, source_embeddings: np.ndarray | None = No
                 f"{name} needs a discriminator, and this model has none. Ways for it: {', '.join(having)}."
             )
         source = [source_embeddings] if strategy.source else []
-        terms += _function(strategy.apply)(gan, *source, **({} if strategy.mix is not None else options)).terms
+        captions = {"captions": embeddings} if strategy.captions else {}
+        given = {} if strategy.mix is not None else {**captions, **options}
+        terms += _function(strategy.apply)(gan, *source, **given).terms
     return Plan.of(gan, spec, terms)
 
 

@@ -13,9 +13,10 @@ import pytest
 import tensorflow as tf
 from checks import tiny_gan
 from command_line import keras_t2i, write_rows
-from doc_pages import MINUTES, TINY, cut
+from doc_pages import FEATURES, MINUTES, TINY, cut
 from keras_t2i.augmentation import CaptionAugmentation
 from PIL import Image, ImageDraw
+from tiny_image_networks import write_mobilenet_v2
 
 from keras_t2i import TextToImageGAN
 from keras_t2i.text import CaptionEncoder, TextEncoder
@@ -62,6 +63,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds what the pages take for granted: `my_images`, `my_run`, a small model of shapes, a picture and a mask."""
     path = tmp_path_factory.mktemp("docs")
     Image.linear_gradient("L").save(path / "picture.png")
+    write_mobilenet_v2(path / FEATURES)
     Image.linear_gradient("L").point(lambda value: 255 * (value > 128)).save(path / "mask.png")
     (path / "captions.txt").write_text("a large red star\na small blue ring\n")
     write_captioned_images(path / "my_images")
