@@ -47,8 +47,8 @@ STEPS, GUIDANCE = 8, 3.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--autoencoder-images", type=int, default=30_000)
-    parser.add_argument("--steps", type=int, default=6_000)
+    parser.add_argument("--autoencoder-images", type=int, default=16_000)
+    parser.add_argument("--steps", type=int, default=4_000)
     options = parser.parse_args()
     data = shapes(image_size=SIZE)
     held_out = data.validation_split
@@ -151,10 +151,10 @@ def learn_to_encode(backbone: Any, split: Split, num_images: int) -> None:
     def step(images: Any) -> Any:
         with tf.GradientTape() as tape:
             codes = network.encode(images, training=True)
-            off = tf.reduce_mean(tf.abs(network.decode(codes, training=True) - images))
+            off = tf.reduce_mean(tf.square(network.decode(codes, training=True) - images))
             mean, deviation = tf.reduce_mean(codes, [0, 1, 2]), tf.math.reduce_std(codes, [0, 1, 2])
             held = tf.reduce_mean(tf.square(mean - network.shift) + tf.square(deviation - spread))
-            loss = off + 0.1 * held
+            loss = off + 0.02 * held
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
         return off, held
 
@@ -164,7 +164,7 @@ def learn_to_encode(backbone: Any, split: Split, num_images: int) -> None:
         images = split.pixels(random.integers(0, split.num_images, 16)).astype(np.float32) / 127.5 - 1
         off, held = step(images)
         if number % 200 == 0 or number == steps - 1:
-            print(f"{16 * number:,} images: off by {127.5 * float(off):.1f} of 255, spread off by {float(held):.3f}")
+            print(f"{16 * number:,} images: off by {127.5 * float(off) ** 0.5:.1f} of 255, spread by {float(held):.3f}")
     network.trainable = False
 
 

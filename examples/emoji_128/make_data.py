@@ -1,6 +1,6 @@
 """Makes the captioned pictures that emoji_128 is trained on, from packages on npm that anyone may use.
 
-Command:  python examples/emoji_128/make_data.py FOLDER
+Command:  python examples/emoji_128/make_data.py FOLDER [--all-names]
 Needs:    npm; resvg-py (MPL-2.0), which draws SVG: `pip install resvg-py`
 Cost:     about 60 MB to fetch, 10 minutes of one core
 Result:   FOLDER/images, PNG, 128 pixels, on white; FOLDER/metadata.jsonl, a row each: file name, captions, split, name,
@@ -10,9 +10,9 @@ Five styles: Noto by Google (Apache-2.0), Twemoji by Twitter and others (CC-BY 4
 three forms: in color, flat and 3D. Names and keywords are Unicode's (CLDR), by way of emojibase (MIT). Left out: skin
 tones, flags of countries, keycaps, letters on buttons, and what faces right where it also faces left.
 
-One name in twelve is held out, in all styles and colors. Pictures of one dominant color are also recolored, with the
-color in the caption; but never those of `TOLD_APART`, by which it is measured whether colors are obeyed: "a blue car"
-is in no caption.
+One name in twelve is held out, in all styles and colors; with --all-names none is, but some recolored pictures.
+Pictures of one dominant color are also recolored, with the color in the caption; but never those of `TOLD_APART`, by
+which it is measured whether colors are obeyed: "a blue car" is in no caption.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ TOLD_APART = (
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("folder", type=Path)
-    folder: Path = arguments.parse_args().folder
+    arguments.add_argument("--all-names", action="store_true", help="hold no name out")
+    options = arguments.parse_args()
+    folder: Path = options.folder
     (folder / "images").mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -73,14 +75,14 @@ def main() -> None:
             for entry in track(entries, f"{style:>8}"):
                 picture = draw(entry)
                 if picture is not None:
-                    rows += written(folder, style, entry, picture)
+                    rows += written(folder, style, entry, picture, options.all_names)
     table = folder / "metadata.jsonl"
     table.with_suffix(".part").write_text("".join(json.dumps(row) + "\n" for row in rows))
     table.with_suffix(".part").replace(table)
     thanks = sorted({credit for *_, credit in PACKAGES.values()} | {NAMES[2]})
     (folder / "CREDITS.txt").write_text("\n".join(thanks) + "\n")
     held_out = sum(row["split"] == "validation" for row in rows)
-    print(f"{len(rows):,} pictures in {folder}, {held_out:,} of them of names that are held out.")
+    print(f"{len(rows):,} pictures in {folder}, {held_out:,} of them held out.")
 
 
 def unpacked(scratch: Path, package: str, version: str) -> Path:
@@ -160,11 +162,13 @@ def on_white(picture: Image.Image) -> Image.Image:
     return canvas.convert("RGB")
 
 
-def written(folder: Path, style: str, entry: dict[str, Any], picture: Image.Image) -> Iterator[dict[str, Any]]:
+def written(
+    folder: Path, style: str, entry: dict[str, Any], picture: Image.Image, all_names: bool
+) -> Iterator[dict[str, Any]]:
     """Writes a picture and its recolored copies; yields their rows."""
     name, stem = entry["name"], f"{style}-{entry['code']}"
     random = np.random.default_rng(_number(stem))
-    split = "validation" if _number(name) % 12 == 0 else "train"
+    split = "train" if all_names or _number(name) % 12 else "validation"
     common = {"split": split, "name": name, "style": style, "group": entry["group"]}
     picture.save(folder / "images" / f"{stem}.png", optimize=True)
     yield {"file_name": f"images/{stem}.png", "text": captions(name, style, entry["keywords"], random), **common}
@@ -181,7 +185,9 @@ def written(folder: Path, style: str, entry: dict[str, Any], picture: Image.Imag
         recolored(picture, hue, color).save(folder / "images" / f"{stem}-{color}.png", optimize=True)
         thing, whole = f"{color} {bare}", with_article(f"{color} {bare}")
         text = [f"{whole}, {style} style", thing, whole, f"{thing}, {style}"]
-        yield {"file_name": f"images/{stem}-{color}.png", "text": text, **common, "color": color}
+        held_out = all_names and _number(f"{stem}-{color}") % 100 == 0
+        row = {"file_name": f"images/{stem}-{color}.png", "text": text, **common, "color": color}
+        yield {**row, "split": "validation"} if held_out else row
 
 
 def captions(name: str, style: str, keywords: list[str], random: np.random.Generator) -> list[str]:
