@@ -53,15 +53,16 @@ CARDS: dict[str, dict[str, str]] = {
         "description": "Draws emoji from names, colors and styles: noto, twemoji, fluent, flat, 3d; in any where none "
         "is named.",
         "caption": "a blue car, 3d style",
-        "training_data": "Emoji without skin tones in five styles, 14,340 pictures, half of them recolored, with "
-        "Unicode's names and keywords; one name in eleven held out in all styles (examples/emoji_128/make_data.py).",
+        "training_data": "Emoji without skin tones in five styles, 15,681 pictures, half of them recolored, with "
+        "Unicode's names and keywords (examples/emoji_128/make_data.py). One name in twelve was held out in all styles "
+        "until the model was measured, and taught afterwards.",
         "credit": "Artwork of the training images: Noto Emoji, copyright Google LLC, Apache-2.0; Twemoji, copyright "
         "Twitter, Inc and other contributors, CC-BY 4.0; Fluent Emoji, copyright Microsoft Corporation, MIT. Edges "
         "were taught by MobileNetV2, trained on ImageNet. The text encoder, caption_mini_en, was distilled from "
         "all-MiniLM-L6-v2 (Apache-2.0).",
-        "limits": "One thing on white. Of 64 captions the worst ten: slice of pizza, crescent moon, bottle of wine, "
-        "cup of coffee, airplane, bee, butterfly, rocket, ghost, unicorn. Names it has not seen give something like "
-        "them at best. Writing, flags and faces that differ in little come out alike or blurred. English.",
+        "limits": "One thing on white. Of 64 captions the worst ten: slice of pizza, bottle of wine, cup of coffee, "
+        "bee, train, unicorn, airplane, blue car, butterfly, ice cream. What is no emoji gives something like one "
+        "at best. Writing, flags and faces that differ in little come out alike or blurred. English.",
     },
     "emoji_64": {
         "description": "Draws emoji from their names, on a white background.",
