@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from keras_t2i.core.cutout import Cutout, central_square
-from keras_t2i.core.pixels import from_bytes
+from keras_t2i.core.pixels import checked_picture, from_bytes
 
 __all__ = ["Incomplete"]
 
@@ -31,8 +31,15 @@ class Incomplete:
     size: int
 
     @classmethod
-    def of(cls, images: Sequence[np.ndarray] | np.ndarray, masks: Any, image_input: str, has_hole: bool, size: int,
-           context: float) -> Self:  # fmt: skip
+    def of(
+        cls,
+        images: Sequence[np.ndarray] | np.ndarray,
+        masks: Any,
+        image_input: str,
+        has_hole: bool,
+        size: int,
+        context: float,
+    ) -> Self:
         """See `keras_t2i.models.TextToImageGAN.complete`.
 
         Args:
@@ -46,7 +53,7 @@ class Incomplete:
         Raises:
             ValueError: for what are no pictures, or masks that do not fit.
         """
-        pictures = [_checked(image) for image in images]
+        pictures = [checked_picture(image) for image in images]
         if not has_hole:
             if masks is not None:
                 raise ValueError(f"This model draws from {image_input!r} and knows no mask: leave it out.")
@@ -97,13 +104,6 @@ class Incomplete:
             for number, cut in enumerate(each for each in self.cut for _ in range(often))
         ]
         return np.stack(finished) if len({image.shape for image in finished}) == 1 else finished
-
-
-def _checked(image: np.ndarray) -> np.ndarray:
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
-        raise ValueError(f"Pictures are uint8 of shape (H, W, 3); got {image.dtype} {image.shape}.")
-    return image
 
 
 def _holes(pictures: Sequence[np.ndarray], masks: Any) -> list[np.ndarray]:

@@ -6,9 +6,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["from_bytes", "resize", "rounded", "to_bytes", "to_uint8"]
+__all__ = ["checked_picture", "from_bytes", "resize", "rounded", "to_bytes", "to_uint8"]
 
 _HALF = 127.5
+
+
+def checked_picture(image: Any) -> np.ndarray:
+    """A picture as an array; raises `ValueError` unless it is uint8 of shape `(H, W, 3)`."""
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
+        raise ValueError(f"Pictures are uint8 of shape (H, W, 3); got {image.dtype} {image.shape}.")
+    return image
 
 
 def from_bytes(pixels: Any) -> Any:

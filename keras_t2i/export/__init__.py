@@ -56,13 +56,18 @@ def export(gan: Drawable, path: str | os.PathLike[str], format: str = "saved_mod
         ValueError: for an unknown format, one of its options that cannot be, if other files are in the way, or where
             Keras does not run on TensorFlow, or weights of the model are not finite.
     """
-    import keras
-    import numpy as np
-
     from keras_t2i.core.backend import need_tensorflow
 
     need_tensorflow("Exports are made")
-    for weight in gan.drawer.weights:
+    check_weights(gan.drawer)
+    FORMATS[format](gan, path, **options)
+
+
+def check_weights(network: Any) -> None:
+    """Raises `ValueError` where weights of what is to be exported are not finite."""
+    import keras
+    import numpy as np
+
+    for weight in network.weights:
         if not np.isfinite(np.asarray(keras.ops.convert_to_numpy(weight), np.float32)).all():
             raise ValueError(f"Nothing is exported: the weights of this model are not finite ({weight.path}).")
-    FORMATS[format](gan, path, **options)

@@ -21,6 +21,7 @@ from keras_t2i.core.gate import read_json
 from keras_t2i.core.incomplete import Incomplete
 from keras_t2i.core.latents import latents_for
 from keras_t2i.core.pixels import to_uint8
+from keras_t2i.core.prompts import check_prompts
 from keras_t2i.core.provenance import png, provenance
 from keras_t2i.export.wordpiece import WordPiece
 
@@ -114,9 +115,7 @@ class LiteRTBundle:
         Raises:
             ValueError: if there is no caption, or no text encoder.
         """
-        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-        if not prompts or num_images < 1:
-            raise ValueError(f"Nothing to generate: {len(prompts)} captions with `num_images={num_images}`.")
+        prompts = check_prompts(prompts, num_images)
         return self.generate_from_embeddings(self.encode(prompts).repeat(num_images, axis=0), seed, truncation)
 
     def complete(
@@ -135,9 +134,7 @@ class LiteRTBundle:
         """
         image_input, has_hole, size = self._pictures
         incomplete = Incomplete.of(images, masks, image_input, has_hole, size, context)
-        captions = incomplete.captions(prompts)
-        if not captions or num_images < 1:
-            raise ValueError(f"Nothing to generate: {len(captions)} captions with `num_images={num_images}`.")
+        captions = check_prompts(incomplete.captions(prompts), num_images)
         rows = {"sentence_embeddings": self.encode(captions), "pictures": incomplete.squares}
         if incomplete.masks is not None:
             rows["masks"] = incomplete.masks

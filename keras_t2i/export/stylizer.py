@@ -11,6 +11,7 @@ import numpy as np
 
 import keras_t2i
 from keras_t2i.core.files import sha256
+from keras_t2i.export import check_weights
 from keras_t2i.export.disk import written_by_tensorflow
 from keras_t2i.export.litert import convert, write_json
 from keras_t2i.networks.stylizing import STRIDE
@@ -66,9 +67,7 @@ def write(
     if precision not in _PRECISIONS:
         raise ValueError(f"Unknown precision {precision!r}. Expected one of: {', '.join(_PRECISIONS)}.")
     network = stylizer.ema_network
-    for weight in network.weights:
-        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
-            raise ValueError(f"Nothing is exported: the weights of this model are not finite ({weight.path}).")
+    check_weights(network)
     images = keras.Input(batch_shape=(1, height, width, 3), name="images")
     model = keras.Model([images], {"stylized": network(images, training=False)})
     with written_by_tensorflow(path, marker=DESCRIPTION) as directory:

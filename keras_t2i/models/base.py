@@ -14,17 +14,19 @@ import keras
 import numpy as np
 
 from keras_t2i import export
-from keras_t2i.core.backend import is_jax, value_and_gradients
+from keras_t2i.core.backend import is_jax
 from keras_t2i.core.keras_internals import untrack
 from keras_t2i.core.latents import latents_for
+from keras_t2i.core.prompts import check_prompts
 from keras_t2i.models import files
 from keras_t2i.models.archive import Archived
 from keras_t2i.models.batch import FirstBatch, images_and_condition, too_large
-from keras_t2i.models.engine import Engine, update_averages
+from keras_t2i.models.engine import Engine
 from keras_t2i.models.manners import Rates, check_callbacks
 from keras_t2i.models.part import Part
-from keras_t2i.models.sampling import Sampler, check_prompts, prompt_embeddings
+from keras_t2i.models.sampling import Sampler, prompt_embeddings
 from keras_t2i.models.state import held_by
+from keras_t2i.models.step import take_step, track
 from keras_t2i.networks.base import Network
 
 __all__ = ["TextToImage"]
@@ -201,19 +203,7 @@ class TextToImage(Engine, Archived):
         data, _, _ = keras.utils.unpack_x_y_sample_weight(data)  # `train_on_batch` has put it into a tuple.
         batch = images_and_condition(data, self.text_encoder, self.reads)
         self._images_a_step = (batch["images"] if "images" in batch else batch["codes"]).shape[0]
-        trained = {name: part for name, part in self.parts().items() if part.is_trained}
-        variables = {name: part.network.trainable_variables for name, part in trained.items()}
-        with self.guard.watching([part.network for part in trained.values()]):
-            losses, numbers, gradients = value_and_gradients(
-                lambda: self.losses_of(batch, self.seed_generator, training=True), variables
-            )
-        kept = [slot for part in trained.values() for slot in part.optimizer.variables]  # type: ignore[union-attr]
-        slots = [slot for slot in kept if keras.backend.is_float_dtype(slot.dtype)]
-        with self.guard.finite([losses, gradients], slots):
-            for name, part in trained.items():
-                part.optimizer.apply(gradients[name], variables[name])  # type: ignore[union-attr]
-        update_averages(self.parts(), self.ema_decay)
-        return self._track(numbers)
+        return track(self.trackers, take_step(self, lambda: self.losses_of(batch, self.seed_generator, training=True)))
 
     def _test(self, data: dict[str, Any]) -> dict[str, Any]:
         data, _, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -222,7 +212,7 @@ class TextToImage(Engine, Archived):
         generated = numbers.pop("generated", None)
         for metric in self.generation_metrics:
             metric.update_state(data, generated)
-        logs = self._track(numbers)
+        logs = track(self.trackers, numbers)
         return {**logs, **{metric.name: metric.result() for metric in self.generation_metrics}}
 
     def _changed(self, condition: dict[str, Any], network: Network) -> dict[str, Any]:
@@ -232,11 +222,6 @@ class TextToImage(Engine, Archived):
         embeddings = condition["sentence_embeddings"]
         changed = self.caption_augmentation(embeddings, network.text_mean, network.text_scale)
         return {**condition, "sentence_embeddings": changed}
-
-    def _track(self, numbers: dict[str, Any]) -> dict[str, Any]:
-        for name, tracker in self.trackers.items():
-            tracker.update_state(numbers[name])
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
 
     # -- generation ------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,9 @@ import numpy as np
 from keras_t2i.core.incomplete import Incomplete
 from keras_t2i.core.latents import latents_for
 from keras_t2i.core.pixels import from_bytes
+from keras_t2i.core.prompts import check_prompts
 from keras_t2i.models.latent_search import completed_by_search
-from keras_t2i.models.sampling import check_prompts, read_prompts
+from keras_t2i.models.sampling import read_prompts
 from keras_t2i.networks.guided import IMAGE_INPUT, GuidedGenerator
 from keras_t2i.networks.image_inputs import IMAGE_INPUTS
 

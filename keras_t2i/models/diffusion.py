@@ -11,10 +11,11 @@ from keras import ops
 
 from keras_t2i.core.backend import jitted
 from keras_t2i.core.latents import latents_for
+from keras_t2i.core.prompts import check_prompts
 from keras_t2i.models.base import TextToImage
 from keras_t2i.models.manners import check_augmentation, compile_config, restored
 from keras_t2i.models.part import Part
-from keras_t2i.models.sampling import StepSampler, check_guidance, check_prompts, in_chunks, read_prompts
+from keras_t2i.models.sampling import StepSampler, check_guidance, in_chunks, read_prompts
 from keras_t2i.networks.base import Generator, Network
 from keras_t2i.objectives.augmentation import CaptionAugmentation
 from keras_t2i.objectives.flow_matching import FlowMatching

@@ -14,7 +14,6 @@ __all__ = [
     "Sampler",
     "StepSampler",
     "check_guidance",
-    "check_prompts",
     "in_chunks",
     "prompt_embeddings",
     "read_prompts",
@@ -93,14 +92,6 @@ class StepSampler(Sampler):
 
     def _in_guided_steps(self, latents: Any, sentence_embeddings: Any, away: Any, num_steps: Any, guidance: Any) -> Any:
         return rounded(self.generator.draw(latents, sentence_embeddings, num_steps, guidance, away))
-
-
-def check_prompts(prompts: str | Sequence[str], num_images: int) -> list[str]:
-    """Prompts as a list; raises `ValueError` where there is none, or no image of them is asked for."""
-    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-    if not prompts or num_images < 1:
-        raise ValueError(f"Nothing to generate: {len(prompts)} captions with `num_images={num_images}`.")
-    return prompts
 
 
 def check_guidance(gan: Any) -> None:

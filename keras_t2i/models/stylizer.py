@@ -12,16 +12,17 @@ import numpy as np
 from keras import ops
 
 import keras_t2i
-from keras_t2i.core.backend import is_jax, value_and_gradients
+from keras_t2i.core.backend import is_jax
 from keras_t2i.core.errors import reason
 from keras_t2i.core.gate import check_lengths
 from keras_t2i.core.limits import built_within
-from keras_t2i.core.pixels import from_bytes, to_uint8
+from keras_t2i.core.pixels import checked_picture, from_bytes, to_uint8
 from keras_t2i.models.batch import FirstBatch
-from keras_t2i.models.engine import Engine, update_averages
+from keras_t2i.models.engine import Engine
 from keras_t2i.models.manners import Rates
 from keras_t2i.models.part import Part
 from keras_t2i.models.state import held_by
+from keras_t2i.models.step import take_step, track
 from keras_t2i.networks.stylizing import STRIDE, StylizingNetwork
 from keras_t2i.objectives.style import StyleLoss
 from keras_t2i.presets import names, store
@@ -134,33 +135,16 @@ class Stylizer(Engine, keras.Model):
 
     def _train(self, data: Any) -> dict[str, Any]:
         data, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        variables = {_PART: self.network.trainable_variables}
-
-        def losses() -> tuple[dict[str, Any], dict[str, Any]]:
-            loss, numbers = self._numbers(data["images"], training=True)
-            return {_PART: loss}, numbers
-
-        with self.guard.watching([self.network]):
-            found, numbers, gradients = value_and_gradients(losses, variables)
-        slots = [slot for slot in self.network_optimizer.variables if keras.backend.is_float_dtype(slot.dtype)]
-        with self.guard.finite([found, gradients], slots):
-            self.network_optimizer.apply(gradients[_PART], variables[_PART])
-        update_averages(self.parts(), self.ema_decay)
-        return self._track(numbers)
+        return track(self.trackers, take_step(self, lambda: self._minimised(data["images"], training=True)))
 
     def _test(self, data: Any) -> dict[str, Any]:
         data, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self._track(self._numbers(data["images"], training=False)[1])
+        return track(self.trackers, self._minimised(data["images"], training=False)[1])
 
-    def _numbers(self, images: Any, training: bool) -> tuple[Any, dict[str, Any]]:
+    def _minimised(self, images: Any, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         network = self.network if training else self.ema_network
         loss, parts = self.style_loss(network(images, training=training), images, training)
-        return loss, {"loss": loss, **parts}
-
-    def _track(self, numbers: dict[str, Any]) -> dict[str, Any]:
-        for name, tracker in self.trackers.items():
-            tracker.update_state(numbers[name])
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+        return {_PART: loss}, {"loss": loss, **parts}
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         """Images in the style, in [-1, 1], of images in [-1, 1], both float32, shape `(B, H, W, 3)`."""
@@ -178,9 +162,7 @@ class Stylizer(Engine, keras.Model):
         Raises:
             ValueError: if it is no such picture, or larger.
         """
-        picture = np.asarray(picture)
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3 or not picture.size:
-            raise ValueError(f"Pictures are uint8 of shape (H, W, 3); got {picture.dtype} {picture.shape}.")
+        picture = checked_picture(picture)
         height, width = picture.shape[:2]
         if height * width > MAX_PIXELS:
             raise ValueError(

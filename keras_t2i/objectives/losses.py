@@ -24,6 +24,7 @@ __all__ = [
     "contrastive",
     "get",
     "gram_loss",
+    "gram_matrix",
     "is_alone",
     "perceptual_loss",
 ]
@@ -216,6 +217,17 @@ def perceptual_loss(generated_maps: Sequence[Any], real_maps: Sequence[Any]) -> 
     return sum(distances) / len(distances)
 
 
+def gram_matrix(features: Any) -> Any:
+    """How strong features are together, on average over positions: float32, shape `(B, C, C)`.
+
+    Args:
+        features: A feature map, shape `(B, H, W, C)` with static height and width.
+    """
+    _, height, width, channels = features.shape
+    positions = ops.reshape(ops.cast(features, "float32"), (-1, height * width, channels))
+    return ops.matmul(ops.transpose(positions, (0, 2, 1)), positions) / (height * width)
+
+
 def gram_loss(generated_maps: Sequence[Any], real_maps: Sequence[Any]) -> Any:
     """Squared distance of Gram matrices, averaged over images and maps: a scalar in [0, 2].
 
@@ -229,10 +241,9 @@ def gram_loss(generated_maps: Sequence[Any], real_maps: Sequence[Any]) -> Any:
         generated_maps: Feature maps of generated images, each of shape `(B, H, W, C)`.
         real_maps: Those of the images that they are compared with, one by one.
     """
-    distances = [
-        ops.mean(ops.sum(ops.square(_gram(generated) - _gram(real)), axis=(1, 2)))
-        for generated, real in zip(generated_maps, real_maps, strict=True)
-    ]
+    pairs = zip(generated_maps, real_maps, strict=True)
+    grams = ((gram_matrix(_unit_channels(a)), gram_matrix(_unit_channels(b))) for a, b in pairs)
+    distances = [ops.mean(ops.sum(ops.square(a - b), axis=(1, 2))) for a, b in grams]
     return sum(distances) / len(distances)
 
 
@@ -313,13 +324,6 @@ class ContentStyle:
 def _unit_channels(features: Any) -> Any:
     features = ops.cast(features, "float32")
     return features * ops.rsqrt(ops.sum(ops.square(features), axis=-1, keepdims=True) + 1e-8)
-
-
-def _gram(features: Any) -> Any:
-    features = _unit_channels(features)
-    _, height, width, channels = features.shape
-    positions = ops.reshape(features, (-1, height * width, channels))
-    return ops.matmul(ops.transpose(positions, (0, 2, 1)), positions) / (height * width)
 
 
 def get(identifier: str | AdversarialLoss) -> AdversarialLoss:

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_t2i.objectives.losses import gram_matrix
+
 __all__ = ["StyleLoss", "gram_matrices", "roughness"]
 
 _SHIFTS = 8
@@ -17,7 +19,7 @@ Maps = Callable[[Any], Sequence[Any]]
 
 
 def gram_matrices(maps: Sequence[Any]) -> list[Any]:
-    """How strong features are together, on average over the picture: for each map, float32, shape `(B, C, C)`.
+    """How strong features are together, on average over the picture and channels: for each map, `(B, C, C)`.
 
     Reference:
         Image Style Transfer Using Convolutional Neural Networks (Gatys et al., 2016).
@@ -25,7 +27,7 @@ def gram_matrices(maps: Sequence[Any]) -> list[Any]:
     Args:
         maps: Feature maps, each of shape `(B, H, W, C)` with static height and width.
     """
-    return [_gram(each) for each in maps]
+    return [gram_matrix(each) / each.shape[-1] for each in maps]
 
 
 def roughness(images: Any) -> Any:
@@ -123,12 +125,6 @@ class StyleLoss:
         rows = down + ops.arange(height - _SHIFTS + 1)
         columns = across + ops.arange(width - _SHIFTS + 1)
         return [ops.take(ops.take(each, rows, axis=1), columns, axis=2) for each in pictures]
-
-
-def _gram(maps: Any) -> Any:
-    _, height, width, channels = maps.shape
-    places = ops.reshape(ops.cast(maps, "float32"), (-1, height * width, channels))
-    return ops.matmul(ops.transpose(places, (0, 2, 1)), places) / (height * width * channels)
 
 
 def _coarse(images: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,11 +24,26 @@ class Drawer(NamedTuple):
         fingerprint: Of the model.
         reader: What reads captions for it.
         draw: A function of captions, images of each, seed and truncation that returns images, uint8.
+        asked: What else decides what it draws, by name, where it was not left to the model.
     """
 
     fingerprint: str
     reader: Reader | None
     draw: Callable[[Sequence[str], int, int, float], np.ndarray]
+    asked: dict[str, Any]
+
+    def facts(
+        self, captions: Sequence[str], num_images: int, seed: int, truncation: float, record_prompts: bool
+    ) -> list[dict[str, Any]]:
+        """What is recorded of each image that it draws of these captions."""
+        from keras_t2i.core.provenance import provenance
+
+        said = {name: value for name, value in self.asked.items() if record_prompts or name != "negative_prompt"}
+        recorded = [caption if record_prompts else None for caption in captions for _ in range(num_images)]
+        return [
+            provenance(self.fingerprint, caption, seed, number, truncation, asked=said)
+            for number, caption in enumerate(recorded)
+        ]
 
 
 def generate(
@@ -71,26 +86,20 @@ def generate(
     from keras_t2i.training import draw_grid
 
     check_captions(captions)
-    asked = {"guidance": guidance, "num_steps": num_steps, "negative_prompt": negative_prompt}
-    asked = {name: value for name, value in asked.items() if value is not None}
-    fingerprint, reader, draw = drawer_of(model, asked)
-    warn_of_losses(reader, [*captions, *([] if negative_prompt is None else [negative_prompt])])
-    images = draw(captions, num_images, seed, truncation)
-    said = asked if record_prompts else {name: value for name, value in asked.items() if name != "negative_prompt"}
-    pictures = {}
-    for number, image in enumerate(images):
-        recorded = captions[number // num_images] if record_prompts else None
-        name = f"{number // num_images:02d}-{number % num_images:02d}.png"
-        pictures[name] = png(image, provenance(fingerprint, recorded, seed, number, truncation, asked=said))
-    names = list(pictures)
+    drawer = drawer_of(model, guidance, num_steps, negative_prompt)
+    warn_of_losses(drawer.reader, [*captions, *([] if negative_prompt is None else [negative_prompt])])
+    images = drawer.draw(captions, num_images, seed, truncation)
+    facts = drawer.facts(captions, num_images, seed, truncation, record_prompts)
+    names = [f"{row:02d}-{column:02d}.png" for row in range(len(captions)) for column in range(num_images)]
+    pictures = {name: png(image, each) for name, image, each in zip(names, images, facts, strict=True)}
     grid = draw_grid(images.reshape(len(captions), num_images, *images.shape[1:]), captions)
-    pictures["grid.png"] = png(grid, provenance(fingerprint, None, seed, 0, truncation, grid=names))
+    pictures["grid.png"] = png(grid, provenance(drawer.fingerprint, None, seed, 0, truncation, grid=names))
     write_files(output, pictures)
     return {"images": [str(output / name) for name in names], "grid": str(output / "grid.png")}
 
 
-def drawer_of(model: Path, asked: Mapping[str, Any]) -> Drawer:
-    """What draws with a run, a preset or its name, or a LiteRT bundle; `asked` is what else its `generate` is given.
+def drawer_of(model: Path, guidance: float | None, num_steps: int | None, negative_prompt: str | None) -> Drawer:
+    """What draws with a run, a preset or its name, or a LiteRT bundle; what is `None` is left to the model.
 
     Raises:
         ValueError: if `model` is no model, or draws without such a thing.
@@ -98,17 +107,19 @@ def drawer_of(model: Path, asked: Mapping[str, Any]) -> Drawer:
     from keras_t2i.export.litert_runner import BUNDLE, LiteRTBundle
     from keras_t2i.models import TextToImage
 
+    given: dict[str, Any] = {"guidance": guidance, "num_steps": num_steps, "negative_prompt": negative_prompt}
+    asked = {name: value for name, value in given.items() if value is not None}
     if (Path(model) / BUNDLE).is_file():
         if asked:
             raise ValueError(
                 f"A LiteRT bundle knows no {' and no '.join(asked).replace('_', ' ')}; draw with the run or preset."
             )
         bundle = LiteRTBundle(model)
-        return Drawer(bundle.fingerprint, bundle.wordpiece, bundle.generate)
+        return Drawer(bundle.fingerprint, bundle.wordpiece, bundle.generate, asked)
     gan = TextToImage.from_preset(model)
     if unknown := [name for name in asked if name not in inspect.signature(gan.generate).parameters]:
         raise ValueError(f"{type(gan).__name__} draws in one pass: leave {unknown[0]} out.")
-    return Drawer(gan.fingerprint(), gan.text_encoder, partial(gan.generate, **asked))
+    return Drawer(gan.fingerprint(), gan.text_encoder, partial(gan.generate, **asked), asked)
 
 
 def check_captions(captions: Sequence[str]) -> None:

@@ -14,10 +14,10 @@ from rich.progress import Progress
 
 from keras_t2i.core.files import write_file, written
 from keras_t2i.core.gate import read_json
-from keras_t2i.core.provenance import png, provenance
+from keras_t2i.core.provenance import png
 from keras_t2i.data.caption_lists import read_captions
 from keras_t2i.data.webdataset import write_tar
-from keras_t2i.tasks.drawing import check_captions, drawer_of, warn_of_losses
+from keras_t2i.tasks.drawing import drawer_of, warn_of_losses
 
 __all__ = ["generate_shards"]
 
@@ -63,15 +63,12 @@ def generate_shards(
     """
     machine, machines = _share(shard)
     listed = read_captions(captions, caption_column)
-    check_captions(listed)
-    asked = {"guidance": guidance, "num_steps": num_steps, "negative_prompt": negative_prompt}
-    asked = {name: value for name, value in asked.items() if value is not None}
-    drawer = drawer_of(model, asked)
+    drawer = drawer_of(model, guidance, num_steps, negative_prompt)
     described = {
         "model": drawer.fingerprint,
         "captions": hashlib.sha256("\n".join(listed).encode()).hexdigest(),
         **{"num_captions": len(listed), "num_images": num_images, "seed": seed, "truncation": truncation},
-        **{"record_prompts": record_prompts, **asked},
+        **{"record_prompts": record_prompts, **drawer.asked},
     }
     _describe(output, described)
     warn_of_losses(drawer.reader, listed)
@@ -85,15 +82,7 @@ def generate_shards(
         for number in todo:
             some = listed[starts[number] : starts[number] + each]
             images = drawer.draw(some, num_images, seed + number, truncation)
-            facts = [
-                provenance(
-                    drawer.fingerprint,
-                    some[index // num_images] if record_prompts else None,
-                    *(seed + number, index, truncation),
-                    asked=asked if record_prompts else {n: v for n, v in asked.items() if n != "negative_prompt"},
-                )
-                for index in range(len(images))
-            ]
+            facts = drawer.facts(some, num_images, seed + number, truncation, record_prompts)
             with written(output / names[number]) as beside:
                 write_tar(beside, _members(images, some, facts, starts[number] * num_images))
             progress.advance(bar)
