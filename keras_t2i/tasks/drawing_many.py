@@ -101,7 +101,7 @@ def _describe(output: Path, described: Mapping[str, Any]) -> None:
     """Writes down what is drawn here, unless something else was."""
     file = output / DESCRIPTION
     if not file.exists():
-        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        if output.exists() and (not output.is_dir() or any(map(_is_other, output.iterdir()))):
             raise ValueError(f"{output} holds something else: choose another directory, or an empty one.")
         write_file(file, json.dumps(described, indent=1))
         return
@@ -111,6 +111,11 @@ def _describe(output: Path, described: Mapping[str, Any]) -> None:
             f"{output} holds images that were drawn otherwise ({', '.join(off)}): choose another directory, or draw as "
             "was begun."
         )
+
+
+def _is_other(path: Path) -> bool:
+    """Whether it is not where another machine, which has begun at the same moment, writes the description."""
+    return not path.name.startswith(f".{DESCRIPTION}.")
 
 
 def _members(

@@ -16,6 +16,7 @@ from PIL import Image
 
 from keras_t2i import TextToImageGAN, data
 from keras_t2i.core import provenance
+from keras_t2i.core.files import written
 from keras_t2i.tasks import drawing_many
 from keras_t2i.text import TextEncoder
 
@@ -80,6 +81,16 @@ def test_several_machines_and_one_that_was_killed_write_the_same_bytes(place: Pa
     assert json.loads(again.out)["drawn"] == 1
     assert lost.read_bytes() == whole[lost.name]
     assert times == {path.name: path.stat().st_mtime_ns for path in (place / "shared").glob("*.tar") if path != lost}
+
+
+def test_a_machine_that_begins_at_the_same_moment_is_not_something_else(place: Path) -> None:
+    with written(place / "both" / drawing_many.DESCRIPTION) as beside:
+        beside.write_text("{}")
+        done = keras_t2i("generate-shards", "small", "captions.txt", "-o", "both", "--shard", "2/2")
+        assert done.code == 0, done.err
+        beside.write_bytes((place / "both" / drawing_many.DESCRIPTION).read_bytes())
+    assert keras_t2i("generate-shards", "small", "captions.txt", "-o", "both").code == 0
+    assert len(members(place / "both")) == 2 * len(CAPTIONS)
 
 
 def test_what_was_drawn_is_data_to_train_on(place: Path) -> None:
