@@ -323,10 +323,10 @@ COMMANDS = [
     Command(95, ("compare", "images", "--methods", "mlp", "--features", "file", "-o", "new"), "file"),
     Command(96, (*TRAIN, "--start-from", "mine"), "has no preset in it"),
     Command(97, (*TRAIN, "--start-from", "PRESET", "--image-size", 64), "cannot be started from"),
-    Command(99, (*TRAIN, "--sequence-length", 65), "from 4 to 64"),
+    Command(99, (*TRAIN, "--sequence-length", 513), "from 4 to 512"),
     Command(100, (*TRAIN, "--sequence-length", 3), "--sequence-length"),
     Command(101, (*TRAIN, "--max-unread-share", 2), "--max-unread-share"),
-    Command(102, ("data", "check", "images", "--sequence-length", 65), "from 4 to 64"),
+    Command(102, ("data", "check", "images", "--sequence-length", 513), "from 4 to 512"),
     Command(98, (*TRAIN, "--content-features", "nowhere.npz"), "nowhere.npz"),
 ]
 

@@ -652,7 +652,7 @@ MODEL_CARD = """# caption_mini_en
 A small English sentence encoder for captions: `keras_nlp.models.TextEmbedder.from_preset(folder)`.
 
 - What: a two-layer BERT ({parameters:,} parameters, {pieces:,} lower-cased word pieces, accents stripped), mean pooled
-  over the tokens and scaled to unit length: {dim} numbers a caption. It reads 32 tokens by default, 64 at most
+  over the tokens and scaled to unit length: {dim} numbers a caption. It reads 32 tokens by default, 64 at once
   (`preprocessor.sequence_length`). Weights are stored as float16 and load as float32.
 - Licence: Apache-2.0.
 - Teacher: all-MiniLM-L6-v2 of the sentence-transformers authors (Apache-2.0). The student learned from the teacher's

@@ -15,6 +15,7 @@ from keras import ops
 
 from keras_t2i.core.errors import reason
 from keras_t2i.core.gate import read_json
+from keras_t2i.text import windows
 from keras_t2i.text.base import CaptionEncoder, assets_of, check_sequence_length, config_of
 from keras_t2i.text.preset_gate import opened
 from keras_t2i.text.stable_diffusion import DESCRIPTION, StableDiffusion3TextEncoder
@@ -37,6 +38,9 @@ class TextEncoder(CaptionEncoder):
     Sentence embeddings have unit root mean square: the pooled vector is L2-normalised, then multiplied by `sqrt(D)`,
     so that its entries are of the size of the latents' whatever the encoder.
 
+    Captions longer than what the backbone has positions for are read in windows of 32 tokens; their embeddings are
+    averaged, each weighing as many tokens as its window holds. What fits into one window is read as ever.
+
     Build it with `TextEncoder.from_preset`.
 
     Args:
@@ -51,10 +55,12 @@ class TextEncoder(CaptionEncoder):
 
     Returns:
         A dictionary of `sentence_embeddings`, float32, shape `(B, D)`; `token_embeddings`, float32, shape `(B, T, D)`;
-        and `padding_mask`, bool, shape `(B, T)`, true at real tokens.
+        and `padding_mask`, bool, shape `(B, T)`, true at real tokens; windows stand one behind the other, each with its
+        start, end and padding.
 
     Raises:
-        ValueError: if `sequence_length` is below 4 or more than the backbone has positions for.
+        ValueError: if `sequence_length` is below 4, above 512 where the backbone has fewer positions, or above what it
+            has where it has more, or where captions cannot be split, having no start and end.
     """
 
     def __init__(
@@ -64,10 +70,13 @@ class TextEncoder(CaptionEncoder):
         sequence_length: int = 32,
         embedder: tuple[type[keras.Model], dict[str, Any]] | None = None,
     ) -> None:
-        limit = getattr(backbone, "max_sequence_length", None) or self.max_sequence_length
+        positions = getattr(backbone, "max_sequence_length", None) or self.max_sequence_length
+        end = getattr(preprocessor.tokenizer, "end_token_id", None)
+        limit = positions if end is None or positions < windows.WINDOW else max(positions, self.max_sequence_length)
         check_sequence_length(sequence_length, limit)
         super().__init__(preprocessor, sequence_length, embedding_dim=int(_sequence(backbone.output).shape[-1]))
         self.max_sequence_length = limit
+        self._end = end if sequence_length > positions else None
         backbone.trainable = False
         self.backbone = backbone
         self.embedder = embedder
@@ -81,7 +90,8 @@ class TextEncoder(CaptionEncoder):
                 KerasNLP preset name of a text embedder or a BERT-like encoder (which is then downloaded);
                 `"from_scratch"` for `TokenIds`, with the tokenizer in the package, or `"none"` for `Unconditional`.
                 A directory that any of these has saved gives it back.
-            sequence_length: Tokens a caption is padded or cut to. Longer is slower; captions rarely need more.
+            sequence_length: Tokens a caption is padded or cut to. Longer is slower; captions rarely need more, reports
+                do. More than the encoder takes at once are read in windows.
 
         Raises:
             ValueError: if it cannot be loaded; the message lists what would work.
@@ -111,13 +121,28 @@ class TextEncoder(CaptionEncoder):
 
     def embed(self, token_ids: Any, padding_mask: Any) -> dict[str, Any]:
         """The part after the tokenizer, in `keras.ops` alone: what `__call__` returns, from token numbers."""
+        if self._end is None:
+            return self._embed(token_ids, padding_mask)
+        rows, mask, weights = windows.split(token_ids, padding_mask, self._end, windows.WINDOW)
+        read = self._embed(rows, mask)
+        count = weights.shape[1]
+        return {
+            "sentence_embeddings": _normalized(windows.summed(read["sentence_embeddings"], weights)),
+            "token_embeddings": ops.reshape(read["token_embeddings"], (-1, count * windows.WINDOW, self.embedding_dim)),
+            "padding_mask": ops.reshape(
+                ops.logical_and(read["padding_mask"], ops.reshape(weights > 0, (-1, 1))), (-1, count * windows.WINDOW)
+            ),
+        }
+
+    def _embed(self, token_ids: Any, padding_mask: Any) -> dict[str, Any]:
+        """What the backbone makes of as many tokens as it takes at once."""
         features = {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": ops.zeros_like(token_ids)}
         inputs = {name: features[name] for name in self.backbone.input}
         tokens = ops.cast(_sequence(self.backbone(inputs, training=False)), "float32")
-        pooled = _pool(tokens, ops.cast(padding_mask, "float32")[:, :, None], self.pooling)
-        mean_square = ops.mean(ops.square(pooled), axis=-1, keepdims=True)
         return {
-            "sentence_embeddings": pooled * ops.rsqrt(ops.maximum(mean_square, 1e-12)),
+            "sentence_embeddings": _normalized(
+                _pool(tokens, ops.cast(padding_mask, "float32")[:, :, None], self.pooling)
+            ),
             "token_embeddings": tokens,
             "padding_mask": ops.cast(padding_mask, "bool"),
         }
@@ -179,6 +204,12 @@ def _strip_accents_where_the_original_does(tokenizer: Any, config_file: Path) ->
 
 def _sequence(output: Any) -> Any:
     return output["sequence_output"] if isinstance(output, dict) else output
+
+
+def _normalized(embeddings: Any) -> Any:
+    """Embeddings with a root mean square of 1."""
+    mean_square = ops.mean(ops.square(embeddings), axis=-1, keepdims=True)
+    return embeddings * ops.rsqrt(ops.maximum(mean_square, 1e-12))
 
 
 def _pool(tokens: Any, mask: Any, pooling: str) -> Any:

@@ -179,11 +179,11 @@ def test_damaged_and_foreign_directories_get_one_line(bert: Path, tmp_path: Path
         assert str(directory) in one_line(error)
 
 
-@pytest.mark.parametrize("sequence_length", [3, 65])
+@pytest.mark.parametrize("sequence_length", [3, 513])
 def test_impossible_sequence_lengths_are_refused(bert: Path, sequence_length: int) -> None:
     with pytest.raises(ValueError, match="sequence_length") as error:
         TextEncoder.from_preset(bert, sequence_length=sequence_length)
-    assert "from 4 to 64" in one_line(error)
+    assert "from 4 to 512" in one_line(error)
 
 
 @pytest.mark.skipif(
