@@ -41,7 +41,7 @@ _SMALL = {
 """What is added to a command that does not say it itself."""
 _OFFLINE = {"evaluate": "none", "report": "none", "compare": "none"}
 """Image features: those of Keras would be downloaded."""
-_LITTLE = {"shapes_64": TINY, "faces:300": "my_images"}
+_LITTLE = {"shapes_64": TINY, "faces:300": "my_images", "phantoms": "my_images"}
 """Models and data sets, and what takes their place: everything that is done with them is done alike."""
 _PYTHON = {
     r"\bepochs=\d+": "epochs=1",

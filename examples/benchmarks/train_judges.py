@@ -1,6 +1,6 @@
-"""Trains the classifier that judges generated shapes or faces, and stores it in the package.
+"""Trains the classifier that judges generated shapes, faces or phantoms, and stores it in the package.
 
-Command:  python examples/benchmarks/train_judges.py shapes        (or faces)
+Command:  python examples/benchmarks/train_judges.py shapes        (or faces, or phantoms)
 Cost:     1 to 2 minutes of one core
 Result:   all attributes right in at least 99.9 % of 5,120 freshly rendered images; printed as JSON
 """
@@ -15,13 +15,21 @@ import numpy as np
 import tensorflow as tf
 
 import keras_t2i
-from keras_t2i.data import FACE_ATTRIBUTES, SHAPE_ATTRIBUTES, render_faces, render_shapes
+from keras_t2i.data import (
+    FACE_ATTRIBUTES,
+    PHANTOM_ATTRIBUTES,
+    SHAPE_ATTRIBUTES,
+    render_faces,
+    render_phantoms,
+    render_shapes,
+)
 from keras_t2i.metrics import AttributeJudge, attribute_accuracy
 
 JUDGES = Path(keras_t2i.__file__).parent / "metrics" / "judges"
 DOMAINS = {
     "shapes": (SHAPE_ATTRIBUTES, render_shapes, JUDGES / "shapes.npz"),
     "faces": (FACE_ATTRIBUTES, render_faces, JUDGES / "faces.npz"),
+    "phantoms": (PHANTOM_ATTRIBUTES, render_phantoms, JUDGES / "phantoms.npz"),
 }
 
 

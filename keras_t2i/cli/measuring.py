@@ -45,7 +45,7 @@ def evaluate(
     The JSON holds kernel and Fréchet distance, precision, recall, density and coverage in image features, diversity,
     R-precision by a judge trained on the real pairs (and what that judge makes of real held-out ones), how many images
     lie suspiciously close to a training image, how surely the discriminator tells training images from others, and
-    warnings. On shapes and faces it also holds all_attributes, the share of images with every attribute right.
+    warnings. On rendered domains it also holds all_attributes, the share of images with every attribute right.
 
     `keras-t2i evaluate runs/shapes > shapes.json`
 

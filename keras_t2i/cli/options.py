@@ -55,7 +55,7 @@ Features = Annotated[
     str,
     typer.Option(
         help="Image features to measure in: mobilenet_v2, a file of weights, or none. Default: those of the packaged "
-        "judge for shapes and faces, else mobilenet_v2."
+        "judge for rendered domains, else mobilenet_v2."
     ),
 ]
 Judge = Annotated[

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from keras_t2i.data.caption_variants import synonyms, templates, word_dropout
     from keras_t2i.data.cartoon_faces import FACE_ATTRIBUTES, face_captions, faces, render_faces
     from keras_t2i.data.check import FolderReport, check_folder
+    from keras_t2i.data.chest_phantoms import phantoms, render_phantoms
+    from keras_t2i.data.chest_reports import PHANTOM_ATTRIBUTES, phantom_reports
     from keras_t2i.data.folder import from_folder
     from keras_t2i.data.from_packed import from_packed
     from keras_t2i.data.inventory import Inventory
@@ -34,6 +36,7 @@ __all__ = [
     "ATTRIBUTES",
     "FACE_ATTRIBUTES",
     "HELD_OUT_SYNONYMS",
+    "PHANTOM_ATTRIBUTES",
     "RENDERED",
     "SHAPE_ATTRIBUTES",
     "SHAPE_SYNONYMS",
@@ -52,7 +55,10 @@ __all__ = [
     "from_tfds",
     "pack",
     "pack_source",
+    "phantom_reports",
+    "phantoms",
     "render_faces",
+    "render_phantoms",
     "render_shapes",
     "shape_captions",
     "shape_synonym_captions",
@@ -67,12 +73,14 @@ __getattr__ = lazy(
     {
         "caption_variants": ["synonyms", "templates", "word_dropout"],
         "check": ["FolderReport", "check_folder"],
+        "chest_phantoms": ["phantoms", "render_phantoms"],
         "cartoon_faces": ["FACE_ATTRIBUTES", "face_captions", "faces", "render_faces"],
         "folder": ["from_folder"],
         "inventory": ["Inventory"],
         "from_packed": ["from_packed"],
         "packed": ["PackedImages"],
         "packing": ["pack", "pack_source"],
+        "chest_reports": ["PHANTOM_ATTRIBUTES", "phantom_reports"],
         "pipeline": ["CaptionedImages"],
         "rows": ["SkippedRow"],
         "shape_words": ["HELD_OUT_SYNONYMS", "SHAPE_SYNONYMS"],

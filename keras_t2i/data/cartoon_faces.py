@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data.names import Rendered
+from keras_t2i.data.outlines import ellipse
 from keras_t2i.data.pipeline import CaptionedImages
 from keras_t2i.data.synthetic import phrased, rendered_images, variations
 
@@ -139,19 +140,19 @@ def render_faces(labels: tf.Tensor, seeds: tf.Tensor, image_size: int) -> tf.Ten
     side = tf.abs(x)
 
     width = 1 + 0.05 * place[4]
-    head = tf.minimum(_ellipse(x, y, width, 1.08), _ellipse(side - width, y - 0.1, 0.2, 0.2))
+    head = tf.minimum(ellipse(x, y, width, 1.08), ellipse(side - width, y - 0.1, 0.2, 0.2))
     back, front = _hair(x, y, side, _rows(_HAIR_STYLES, hair_style), place[5], place[6])
     eye_x, eye_y = side - 0.39 * (1 + 0.07 * place[7]), y + 0.02 + 0.03 * place[8]
     surprised = (mood == FACE_ATTRIBUTES["mood"].index("surprised"))[:, None, None]
     opening = tf.where(surprised, 1.2, 1.0)
-    eye = _ellipse(eye_x, eye_y, 0.2 * opening, 0.22 * opening)
-    pupil = _ellipse(eye_x - 0.05 * place[9] * tf.sign(x), eye_y - 0.04 * place[10], 0.12, 0.13)
+    eye = ellipse(eye_x, eye_y, 0.2 * opening, 0.22 * opening)
+    pupil = ellipse(eye_x - 0.05 * place[9] * tf.sign(x), eye_y - 0.04 * place[10], 0.12, 0.13)
     shape_of_mood = _rows(_MOODS, mood)
     brows = _brows(eye_x, y, shape_of_mood[4], shape_of_mood[5])
     mouth, teeth = _mouth(x / (1 + 0.1 * place[12]), y - 0.04 * place[11], shape_of_mood[:4], surprised)
     frame, lens = _glasses(side, eye_x, eye_y, glasses, width)
     features = tf.minimum(tf.minimum(frame, front - 0.05), tf.minimum(brows, pupil))
-    nose = _ellipse(x, y - 0.24, 0.1, 0.08)
+    nose = ellipse(x, y - 0.24, 0.1, 0.08)
 
     def cover(distance: tf.Tensor, opacity: float = 1.0) -> tf.Tensor:
         return tf.clip_by_value(0.5 - distance * (scale * image_size), 0.0, opacity)
@@ -165,7 +166,7 @@ def render_faces(labels: tf.Tensor, seeds: tf.Tensor, image_size: int) -> tf.Ten
         cover(mouth),
         cover(eye),
         cover(nose),
-        tf.clip_by_value(-3.0 * _ellipse(side - 0.66, y - 0.36, 0.2, 0.16), 0.0, 0.45),  # Cheeks have soft edges.
+        tf.clip_by_value(-3.0 * ellipse(side - 0.66, y - 0.36, 0.2, 0.16), 0.0, 0.45),  # Cheeks have soft edges.
         cover(head),
         cover(head - 0.06),
         cover(back),
@@ -196,11 +197,6 @@ def _plane(draws: list[tf.Tensor], scale: tf.Tensor, image_size: int) -> tuple[t
     down = (grid[None, :, None] - 0.54 - 0.025 * draws[1]) / scale
     cos, sin = tf.cos(0.08 * draws[2]), tf.sin(0.08 * draws[2])
     return across * cos + down * sin, down * cos - across * sin
-
-
-def _ellipse(x: tf.Tensor, y: tf.Tensor, across: tf.Tensor | float, down: tf.Tensor | float) -> tf.Tensor:
-    """Distance to the outline of an ellipse, nearly: negative inside, as all distances here."""
-    return (tf.sqrt((x / across) ** 2 + (y / down) ** 2 + 1e-12) - 1.0) * tf.minimum(across, down)
 
 
 def _locks(turns: tf.Tensor, sharpness: tf.Tensor) -> tf.Tensor:
@@ -235,7 +231,7 @@ def _mouth(x: tf.Tensor, y: tf.Tensor, mood: list[tf.Tensor], surprised: tf.Tens
     bow = 1.0 - (x / half_width) ** 2
     bow = tf.sign(bow) * tf.sqrt(tf.abs(bow) + 1e-6)
     lips = tf.maximum(y - height - lower * bow, height + upper * bow - y)
-    mouth = tf.where(surprised, _ellipse(x, y - height, half_width, lower), lips)
+    mouth = tf.where(surprised, ellipse(x, y - height, half_width, lower), lips)
     return mouth, tf.maximum(mouth + 0.05, tf.maximum(y - height - 0.13, 0.45 - half_width))
 
 

@@ -39,7 +39,11 @@ class Rendered:
 
 RENDERED: Table[Rendered] = Table(
     "rendered domain",
-    {"shapes": "keras_t2i.data.synthetic:SHAPES", "faces": "keras_t2i.data.cartoon_faces:FACES"},
+    {
+        "shapes": "keras_t2i.data.synthetic:SHAPES",
+        "faces": "keras_t2i.data.cartoon_faces:FACES",
+        "phantoms": "keras_t2i.data.chest_phantoms:PHANTOMS",
+    },
 )
 """Rendered domains by name."""
 

@@ -35,8 +35,8 @@ class RunConfig:
     what the fields are and which command takes them; beside what is said there:
 
     Args:
-        data: `"shapes"` or `"faces"`, which are rendered, anew each time, or, as `"faces:300"`, that many images that
-            never change; a folder of captioned images; or `"tfds:"` and the name of a TensorFlow dataset.
+        data: `"shapes"`, `"faces"` or `"phantoms"`, which are rendered, anew each time, or, as `"faces:300"`, that many
+            images that never change; a folder of captioned images; or `"tfds:"` and the name of a TensorFlow dataset.
         strategy: How to transfer from `start_from`, see `keras_t2i.transfer.STRATEGIES`; networks and text encoder are
             then its own. `None` to train everything, from weights that any networks of that form may have.
         teacher: A preset or a run: what it draws is learned, from the noise it draws from, instead of real images.
@@ -87,8 +87,8 @@ class RunConfig:
     )
     sequence_length: int = option(
         32,
-        "Tokens of a caption that are read, its start and end included; what is beyond is cut. The encoder in the "
-        "package has 64 at most.",
+        "Tokens of a caption that are read, its start and end included; what is beyond is cut. More than the encoder "
+        "takes at once, 64 in the one in the package, are read in windows.",
         panel="Model",
         commands=("train", "compare", "check", "pack"),
         limits=(4, None),
