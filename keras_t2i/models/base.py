@@ -128,6 +128,11 @@ class TextToImage(Engine, Archived):
             part.network.adapt(embeddings)
         self.caption_denoiser = None  # It knows the captions of before.
 
+    def mirror(self, mirrored: bool = True) -> None:
+        """Says whether the images of a data set are mirrored at random: see `keras_t2i.networks.CompactGenerator`."""
+        for part in self.parts().values():
+            part.network.mirror(mirrored)
+
     def _compile_step(
         self, numbers: Sequence[str], captions: Any, metrics: Sequence[Any], ema_decay: float, seed: int
     ) -> None:

@@ -171,6 +171,7 @@ class TextToImageGAN(TextToImage):
         drawn = condition
         if training and self.variety is not None:
             drawn = {name: in_pairs(rows) for name, rows in condition.items()}
+            latents = network.mirrored_like(latents, in_pairs(latents))  # Mirroring is no variety.
         draw = next((term.draw for term in self.generator_terms if training and hasattr(term, "draw")), None)
         if draw is None:
             drawing = network(latents, network.select(drawn), training=training)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-__all__ = ["Block", "convolution", "gelu", "leaky", "relu", "silu", "tile_text", "unit_rms", "upsample"]
+__all__ = ["Block", "Modulation", "convolution", "gelu", "leaky", "relu", "silu", "tile_text", "unit_rms", "upsample"]
 
 
 class Block(layers.Layer):
@@ -15,6 +15,19 @@ class Block(layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Leaves it to the call."""
+
+
+class Modulation(layers.Layer):
+    """Scales and shifts channels by amounts read from the style vector, starting near the identity."""
+
+    def build(self, features_shape: Any, style_shape: Any) -> None:
+        initializer = keras.initializers.RandomNormal(stddev=0.03)
+        self.to_affine = layers.Dense(2 * features_shape[-1], kernel_initializer=initializer, name="affine")
+        self.to_affine.build(style_shape)
+
+    def call(self, features: Any, style: Any) -> Any:
+        scale, shift = ops.split(self.to_affine(style)[:, None, None, :], 2, axis=-1)
+        return features * (1.0 + scale) + shift
 
 
 def convolution(filters: int, size: int = 3, strides: int = 1, scale: float = 2.0, **kwargs: Any) -> layers.Conv2D:

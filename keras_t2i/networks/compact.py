@@ -10,7 +10,7 @@ from keras import layers, ops
 
 from keras_t2i.networks.attention import SelfAttention, attention_size
 from keras_t2i.networks.base import Generator, check_depth, check_image_size
-from keras_t2i.networks.blocks import Block, convolution, unit_rms
+from keras_t2i.networks.blocks import Block, Modulation, convolution, unit_rms
 from keras_t2i.networks.families import ACTIVATIONS, Family
 from keras_t2i.networks.projection import ProjectionDiscriminator
 
@@ -58,11 +58,12 @@ class CompactGenerator(Generator):
             against a strong discriminator, images then do not run into black or white.
         interpolation: `"bilinear"` or `"nearest"`: how maps grow. The second has sharp drawings sooner, the first no
             mosaic in photographs.
+        mirrored: Whether noise whose last number is negative draws mirror images: see `mirror`.
 
     Call arguments:
         latents: Standard normal noise, float32, shape `(B, Z)`.
         sentence_embeddings: Pooled caption features of unit root mean square, float32, shape `(B, D)`.
-        adjust: A function of the maps of each scale, from the coarsest to full size, to what takes their place.
+        adjust: A function of the maps of each scale, from the coarsest up, to what takes their place; none is mirrored.
 
     Returns:
         Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
@@ -71,7 +72,7 @@ class CompactGenerator(Generator):
         ValueError: if `image_size` is not one of those, or `widths` does not fit it.
     """
 
-    inherited = ("normalized", "interpolation", "start_size", "text_depth", "modes")
+    inherited = ("normalized", "interpolation", "start_size", "text_depth", "modes", "mirrored")
 
     def __init__(
         self,
@@ -86,6 +87,7 @@ class CompactGenerator(Generator):
         start_size: int = 4,
         text_depth: int = 1,
         modes: int = 0,
+        mirrored: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), latent_dim, **kwargs)
@@ -94,7 +96,7 @@ class CompactGenerator(Generator):
         self.text_depth = check_depth(text_depth, "text_depth")
         if not 0 <= modes <= latent_dim:
             raise ValueError(f"`modes` must be at least 0 and at most `latent_dim`, {latent_dim}; got {modes}.")
-        self.modes = modes
+        self.modes, self.mirrored = modes, mirrored
         num_scales = (image_size // start_size).bit_length() - 1
         self.start_size = start_size
         self.text_width = text_width
@@ -141,11 +143,22 @@ class CompactGenerator(Generator):
         features = self.features(latents, sentence_embeddings, training=training, adjust=adjust)[-1]
         features = (adjust or _as_it_is)(self.full_size(self.upsample(self.activate(self.normalize(features)))))
         images = self.to_image(self.activate(self.normalize(features)))
-        return ops.tanh(ops.cast(images, "float32"))
+        images = ops.tanh(ops.cast(images, "float32"))
+        if not self.mirrored or adjust is not None:
+            return images
+        return ops.where(latents[:, -1:, None, None] < 0.0, ops.flip(images, axis=2), images)
+
+    def mirror(self, mirrored: bool) -> None:
+        self.mirrored = mirrored
+
+    def mirrored_like(self, latents: Any, others: Any) -> Any:
+        if not self.mirrored:
+            return latents
+        last = ops.abs(latents[:, -1:]) * ops.sign(others[:, -1:])
+        return ops.concatenate([latents[:, :-1], last], axis=1)
 
     def get_config(self) -> dict[str, Any]:
-        text, form = ("text_width", "text_depth", "modes"), ("widths", "attention_at", "activation", "start_size")
-        names = (*text, *form, "normalized", "interpolation")
+        names = (*self.inherited, "text_width", "widths", "attention_at", "activation")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -299,19 +312,6 @@ class DownBlock(Block):
         for conv in (*self.convs, self.conv_out):
             residual = conv(self.activate(residual))
         return self.shortcut(self.pool(features)) + residual
-
-
-class Modulation(layers.Layer):
-    """Scales and shifts channels by amounts read from the style vector, starting near the identity."""
-
-    def build(self, features_shape: Any, style_shape: Any) -> None:
-        initializer = keras.initializers.RandomNormal(stddev=0.03)
-        self.to_affine = layers.Dense(2 * features_shape[-1], kernel_initializer=initializer, name="affine")
-        self.to_affine.build(style_shape)
-
-    def call(self, features: Any, style: Any) -> Any:
-        scale, shift = ops.split(self.to_affine(style)[:, None, None, :], 2, axis=-1)
-        return features * (1.0 + scale) + shift
 
 
 def _as_it_is(features: Any) -> Any:

@@ -10,8 +10,7 @@ import keras
 from keras import layers, ops
 
 from keras_t2i.networks.base import Generator, check_image_size
-from keras_t2i.networks.blocks import Block, convolution, silu, unit_rms
-from keras_t2i.networks.compact import Modulation
+from keras_t2i.networks.blocks import Block, Modulation, convolution, silu, unit_rms
 from keras_t2i.networks.families import Family
 from keras_t2i.networks.stepping import follow, shifted
 

@@ -41,6 +41,12 @@ class NestedGenerator(Generator):
         self.source.adapt(sentence_embeddings)
         self.center_like(self.source)
 
+    def mirror(self, mirrored: bool) -> None:
+        self.source.mirror(mirrored)
+
+    def mirrored_like(self, latents: Any, others: Any) -> Any:
+        return self.source.mirrored_like(latents, others)
+
     def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
         return self.source.features(latents, sentence_embeddings, training=training)
 

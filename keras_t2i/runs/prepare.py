@@ -165,8 +165,7 @@ def dataset(config: RunConfig, run_dir: Path | None = None) -> CaptionedImages:
         flipped = {} if domain.names_sides else {"horizontal_flip": config.flip}
         return domain.load(num_images=config.num_rendered, **flipped, **common)
     common |= {"horizontal_flip": config.flip, "max_skipped_share": config.max_skipped_share}
-    common |= {"fit": config.fit, "intensity_range": config.intensities}
-    common["caption_template"] = config.caption_template
+    common |= {"fit": config.fit, "intensity_range": config.intensities, "caption_template": config.caption_template}
     kind, name = specs.split(config.data)
     if is_packed(config.data):
         return _packed(config)
@@ -215,6 +214,8 @@ def build(config: RunConfig, run_dir: Path | None = None) -> TextToImage:
     source = run_dir if run_dir is not None and (run_dir / names.RUN_PRESET).is_dir() else config.start_from
     described = None if source is None else names.read_config(names.resolve(source))
     model = build_gan(config.family, encoder, start_from=described, **form, **_recipe(config))
+    if described is None or source is config.start_from:  # Else it goes on as it was begun.
+        model.mirror(config.flip)
     needs_weights = getattr(getattr(model, "discriminator", None), "initialize_backbone", None)
     if needs_weights is not None and config.start_from is None:
         needs_weights(ImageFeatures.from_preset(config.frozen_features or "mobilenet_v2").network.get_weights())
@@ -315,6 +316,8 @@ def _trained(config: RunConfig) -> TextToImage:
     if (drawn := strategies.image_size(str(config.strategy), model.image_size)) != config.image_size:
         raise ValueError(f"{config.start_from} draws {drawn} pixels so; {config.image_size} were asked for.")
     model.card = card(config, model.card)
+    if not strategies.is_frozen(str(config.strategy)):  # Else it draws as before.
+        model.mirror(config.flip)
     return model
 
 

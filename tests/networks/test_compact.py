@@ -199,3 +199,55 @@ def test_modes_are_no_more_than_there_is_noise_and_none_has_no_weights():
         CompactGenerator(32, latent_dim=6, modes=7)
     generator, _ = built_networks("compact")
     assert not [weight.path for weight in generator.weights if "/mode/" in weight.path]
+
+
+def mirroring(mirrored: bool = True) -> CompactGenerator:
+    keras.utils.set_random_seed(0)
+    generator = CompactGenerator(image_size=32, latent_dim=6, widths=(8, 8, 8), mirrored=mirrored)
+    generator.build_for(EMBEDDING_DIM)
+    move_weights(generator)
+    return generator
+
+
+def test_the_sign_of_the_last_number_of_the_noise_mirrors():
+    plain, generator = mirroring(False), mirroring()
+    batch = make_batch(8, seed=3)
+    noise = np.random.default_rng(1).normal(size=(8, 6)).astype("float32")
+    expected = np.array(plain(noise, batch["sentence_embeddings"]))
+    turned = noise[:, -1] < 0
+    assert 0 < turned.sum() < 8
+    expected[turned] = expected[turned, :, ::-1]
+    np.testing.assert_array_equal(generator(noise, batch["sentence_embeddings"]), expected)
+    again = CompactGenerator.from_config(generator.get_config())
+    assert again.mirrored
+
+
+def test_mirroring_is_no_variety():
+    """Two drawings of a caption that are to differ are mirrored alike."""
+    generator = mirroring()
+    noise = np.random.default_rng(1).normal(size=(64, 6)).astype("float32")
+    others = np.repeat(noise[::2], 2, axis=0)
+    alike = np.asarray(generator.mirrored_like(noise, others))
+    np.testing.assert_array_equal(alike[:, -1] < 0, others[:, -1] < 0)
+    np.testing.assert_array_equal(np.abs(alike), np.abs(noise))
+    np.testing.assert_array_equal(alike[::2], noise[::2])
+    np.testing.assert_array_equal(mirroring(False).mirrored_like(noise, others), noise)
+
+
+def test_a_run_mirrors_where_its_images_are_and_goes_on_as_it_was_begun(tmp_path):
+    def mirrored(flip, run_dir=None, start_from=None):
+        config = RunConfig("images", "compact", image_size=32, flip=flip, start_from=start_from)
+        return [build(config, run_dir).parts()[name].network.mirrored for name in ("generator", "ema_generator")]
+
+    assert mirrored(False) == [False, False]
+    assert mirrored(True) == [True, True]
+    assert [build(RunConfig("images", "df_gan", image_size=32, flip=True)).generator.get_config().get("mirrored")] == [
+        None
+    ]
+    for number, flip in enumerate((False, True)):
+        run, tuned = tmp_path / f"run_{number}", tmp_path / f"tuned_{number}"
+        model = build(RunConfig("images", "compact", image_size=32, flip=flip))
+        model.save_to_preset(run / "preset")
+        assert mirrored(True, run) == [flip, flip], "what was begun goes on"
+        assert mirrored(not flip, tuned, str(run / "preset")) == [not flip, not flip], "what starts anew does not"
+        assert TextToImageGAN.from_preset(run / "preset").generator.mirrored == flip
