@@ -4,11 +4,11 @@ Command:  python examples/benchmarks/measure_in_squeezenet.py RUN... --weights F
 Needs:    runs on the same data, or presets and --data FOLDER; SqueezeNet's weights as an .npz of `conv1.k`, `conv1.b`,
           `fire2/conv1x1_1.k` and so on, as the Caffe model names them: kernels (height, width, in, out), RGB turned to
           BGR, means subtracted
-Cost:     about 2 minutes of one core a run
+Cost:     about a minute of one core a run, and two for the judge
 Result:   a table: kernel distance of 800 images of held-out captions to 1,600 real ones, with its 95 % interval;
           variety within a caption, 40 captions with 8 images each, divided by that of real images that share one;
-          colors obeyed; hatching, and the worst band of the spectrum with its sign. On the last line the same of other
-          real images, which no generator can beat
+          colors obeyed; captions found, 1 of 100, by a judge trained on real pairs; hatching, and the worst band of the
+          spectrum with its sign. On the last line the same of other real images, which no generator can beat
 
 Distances are in the 512 features of the last fire module, averaged over the image at 128 pixels, scaled to a root mean
 square of 1 over the real images: the distance depends on their scale. Variety is in the maps of every second fire
@@ -36,6 +36,8 @@ from keras_t2i.metrics import (
     spectral_difference,
 )
 from keras_t2i.metrics.kernel import KernelEstimate
+from keras_t2i.metrics.retriever import Retriever
+from keras_t2i.metrics.text_image import r_precision
 from keras_t2i.runs.config import RunConfig
 from keras_t2i.runs.prepare import dataset as dataset_of
 
@@ -63,16 +65,20 @@ def main() -> None:
     pixels = np.concatenate([held_out.pixels(numbers), train.pixels(others[:fill])])
     measure = Measures(features, pixels, captions, train)
     print(
-        "| images | kernel distance | variety | colors obeyed | hatching, dB | worst band, dB |",
-        "|---" * 6 + "|",
+        "| images | kernel distance | variety | colors obeyed | captions found | hatching, dB | worst band, dB |",
+        "|---" * 7 + "|",
         sep="\n",
     )
     for run in options.runs:
         gan = keras_t2i.TextToImage.from_preset(run)
         images = gan.generate(captions, seed=77, truncation=options.truncation)
         some = gan.generate(captions[:NUM_CAPTIONS], IMAGES_EACH, seed=5, truncation=options.truncation)
-        print(measure.row(str(run), images, some), flush=True)
-    print(measure.row("other real images", train.pixels(others[fill : fill + NUM_IMAGES]), None))
+        print(measure.row(str(run), images, captions, some), flush=True)
+    those = others[fill : fill + NUM_IMAGES]
+    theirs = [train.captions[position] for position in train.caption_of_each(those)]
+    print(measure.row("other real images", train.pixels(those), theirs, None))
+    found = measure.found(pixels[: len(numbers)], captions)
+    print(f"\nCaptions of the held-out images themselves are found in {found:.1%}.")
 
 
 def chosen(held_out: Split, random: np.random.Generator) -> tuple[np.ndarray, list[str]]:
@@ -93,22 +99,29 @@ class Measures:
     def __init__(
         self, features: keras_t2i.ImageFeatures, pixels: np.ndarray, captions: list[str], train: Split
     ) -> None:
-        self.features, self.pixels, self.captions = features, pixels, captions
+        self.features, self.pixels = features, pixels
         self.real = features(pixels)
         known = set(train.captions)
         pairs = real_pairs(train, [caption for caption in captions[:256] if caption in known])
         assert pairs is not None, "no two images share a caption"
         self.apart = float(perceptual_distances(features, *pairs.pixels(train)).mean())
+        self.judge = Retriever(features)
+        texts = [[train.captions[position] for position in ids] for ids in train.caption_ids]
+        self.judge.fit(train.pixels(np.arange(train.num_images)), texts)
 
-    def row(self, name: str, images: np.ndarray, of_each: np.ndarray | None) -> str:
+    def found(self, images: np.ndarray, captions: list[str]) -> float:
+        embeddings = self.judge.image_embeddings(images), self.judge.text_embeddings(captions)
+        return r_precision(*embeddings, captions).share
+
+    def row(self, name: str, images: np.ndarray, captions: list[str], of_each: np.ndarray | None) -> str:
         distance = distance_of(self.real, self.features(images))
         cells = [f"{distance.value:.3f} ({distance.low:.3f} to {distance.high:.3f})"]
         if of_each is None:
-            cells += ["1", ""]
+            cells += ["1"]
         else:
             by_caption = of_each.reshape(-1, IMAGES_EACH, *of_each.shape[1:])
             cells.append(f"{diversity_within_caption(self.features, by_caption) / self.apart:.2f}")
-            cells.append(f"{color_accuracy(images, self.captions).share:.1%}")
+        cells += [f"{color_accuracy(images, captions).share:.1%}", f"{self.found(images, captions):.1%}"]
         bands = spectral_difference(images, self.pixels)
         worst = max(bands, key=lambda band: abs(bands[band]))
         cells += [f"{hatching(images, self.pixels)[0]:.1f}", f"{bands[worst]:+.1f} ({worst})"]
