@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from keras_t2i.cli.app import app, say
+from keras_t2i.core.devices import LostWorkerError
 from keras_t2i.core.errors import reason
 from keras_t2i.core.tables import load_plugins
 
@@ -15,7 +16,9 @@ __all__ = ["app", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and exits: with 0, or with 2 and one line on stderr where the input was at fault.
+    """Runs the command line and exits: with 0, or with one line on stderr.
+
+    With 2 where the input was at fault, and with 3 where another machine was lost, and the same again goes on.
 
     Args:
         arguments: What follows the program's name; by default that of the process.
@@ -37,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if message is None:
                 raise
             say(f"Error: {message}")
-            code = 2
+            code = 3 if isinstance(error, LostWorkerError) else 2
     sys.exit(code)
 
 

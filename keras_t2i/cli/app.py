@@ -21,7 +21,8 @@ __all__ = ["app", "data_app", "print_result", "say", "verbosity", "work_quietly"
 app = typer.Typer(
     help="Train a text-to-image generator on your own captioned images, measure it, and ship it.\n\n"
     "Start with **keras-t2i quickstart**, which needs no data and no network.\n\n"
-    "Results go to stdout as JSON, progress to stderr. Exit code 2: the input was at fault, and one line says how.",
+    "Results go to stdout as JSON, progress to stderr. Exit code 2: the input was at fault, and one line says how. "
+    "Exit code 3: of several machines that train together one was lost, and the same command goes on.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

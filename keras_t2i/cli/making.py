@@ -43,7 +43,7 @@ def _of_training(options: dict[str, Any]) -> dict[str, Any]:
     limits = {name: options.pop(name) for name in ("minutes", "epochs", "steps")}
     if not any(limits.values()):
         limits["minutes"] = 15.0
-    kept = {name: options.pop(name) for name in ("tensorboard", "changed_data")}
+    kept = {name: options.pop(name) for name in ("tensorboard", "changed_data", "devices", "wait_minutes")}
     return {**limits, **kept, "verbose": verbosity()}
 
 

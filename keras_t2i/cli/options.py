@@ -50,6 +50,22 @@ ChangedData = Annotated[
         rich_help_panel="Data",
     ),
 ]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        help="Train on several devices, each with a share of every batch: **all**, or how many. Default: one; where "
+        "TF_CONFIG names several machines, all of each.",
+        rich_help_panel="Training",
+    ),
+]
+WaitMinutes = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        help="Minutes that machines named by TF_CONFIG wait for each other. Default: 10.",
+        rich_help_panel="Training",
+    ),
+]
 NumImages = Annotated[int, typer.Option("--num-images", "-n", min=1, help="Images of each caption.")]
 Features = Annotated[
     str,
@@ -107,6 +123,8 @@ _OF_TRAINING = [
         ("steps", None, Steps),
         ("tensorboard", False, TensorBoard),
         ("changed_data", False, ChangedData),
+        ("devices", None, Devices),
+        ("wait_minutes", None, WaitMinutes),
     )
 ]
 """What every command that makes one run takes."""

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
         has_bfloat16,
         input_gradients,
         jitted,
+        mean_of_replicas,
+        of_all_replicas,
+        planned_replicas,
+        replica,
         value_and_gradients,
     )
 
@@ -26,7 +30,11 @@ __all__ = [
     "input_gradients",
     "is_jax",
     "jitted",
+    "mean_of_replicas",
     "need_tensorflow",
+    "of_all_replicas",
+    "planned_replicas",
+    "replica",
     "value_and_gradients",
 ]
 

@@ -15,7 +15,18 @@ from jax import numpy as jnp
 
 from keras_t2i.core.keras_internals import known_values
 
-__all__ = ["cond_or_zero", "example", "has_bfloat16", "input_gradients", "jitted", "value_and_gradients"]
+__all__ = [
+    "cond_or_zero",
+    "example",
+    "has_bfloat16",
+    "input_gradients",
+    "jitted",
+    "mean_of_replicas",
+    "of_all_replicas",
+    "planned_replicas",
+    "replica",
+    "value_and_gradients",
+]
 
 _FROM = 8.0
 """Compute capability from which graphics cards multiply in bfloat16."""
@@ -119,6 +130,26 @@ def jitted(function: Callable[..., Any], variables: Callable[[], Sequence[Any]])
             return function(*arrays)
 
     return lambda *arrays: pure([variable.value for variable in variables()], *arrays)
+
+
+def planned_replicas() -> int:
+    """How many replicas will train what is built now."""
+    return 1
+
+
+def replica() -> tuple[Any, int]:
+    """Which of the replicas of a step this is, and how many there are: one."""
+    return 0, 1
+
+
+def of_all_replicas(rows: Any) -> Any:
+    """The rows of all replicas."""
+    return rows
+
+
+def mean_of_replicas(values: list[Any]) -> list[Any]:
+    """The means of what all replicas have."""
+    return values
 
 
 def _pure(function: Callable[[], Any], instead: Any = ()) -> tuple[Any, dict[int, Any]]:

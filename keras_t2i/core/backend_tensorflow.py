@@ -7,7 +7,18 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["cond_or_zero", "example", "has_bfloat16", "input_gradients", "jitted", "value_and_gradients"]
+__all__ = [
+    "cond_or_zero",
+    "example",
+    "has_bfloat16",
+    "input_gradients",
+    "jitted",
+    "mean_of_replicas",
+    "of_all_replicas",
+    "planned_replicas",
+    "replica",
+    "value_and_gradients",
+]
 
 _FROM = (8, 0)
 """Compute capability from which graphics cards multiply in bfloat16."""
@@ -87,3 +98,32 @@ def jitted(function: Callable[..., Any], variables: Callable[[], Sequence[Any]])
     del variables  # A graph refers to them.
     compiled = tf.function(function, reduce_retracing=True, autograph=False)
     return lambda *arrays: compiled(*map(tf.constant, arrays))
+
+
+def planned_replicas() -> int:
+    """How many replicas will train what is built now."""
+    return int(tf.distribute.get_strategy().num_replicas_in_sync)
+
+
+def replica() -> tuple[Any, int]:
+    """Which of the replicas of a step this is, from 0, and how many there are."""
+    context = tf.distribute.get_replica_context()
+    if context is None:  # A model is being built for several devices.
+        return 0, 1
+    return context.replica_id_in_sync_group, context.num_replicas_in_sync
+
+
+def of_all_replicas(rows: Any) -> Any:
+    """The rows of all replicas, one after the other."""
+    context = tf.distribute.get_replica_context()
+    here = tf.cast(rows, tf.int32) if rows.dtype == tf.bool else tf.identity(rows)
+    gathered = tf.cast(context.all_gather(here, axis=0), rows.dtype)
+    length = rows.shape[0] and rows.shape[0] * context.num_replicas_in_sync
+    return tf.ensure_shape(gathered, (length, *rows.shape[1:]))
+
+
+def mean_of_replicas(values: list[Any]) -> list[Any]:
+    """The means of what all replicas have, tensor by tensor; gradients pass."""
+    # An identity, because an argument of the step is on no device yet; sparse gradients become dense.
+    here = [tf.identity(tf.convert_to_tensor(value)) for value in values]
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, here)

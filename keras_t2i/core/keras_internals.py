@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,7 @@ KERAS_HUB_CLASSES = frozenset((module, name) for name, module in _KERAS_HUB.item
 
 __all__ = [
     "KERAS_HUB_CLASSES",
+    "applies_as_given",
     "function_graph",
     "is_created_frozen",
     "jax_state",
@@ -29,6 +31,16 @@ __all__ = [
     "unallocated",
     "untrack",
 ]
+
+
+def applies_as_given(optimizer: Any) -> None:
+    """Makes an optimizer apply the gradients that it is given; Keras' own adds up those of all devices first.
+
+    Where they are the whole batch's on every device, each changes its own copy.
+    """
+    from keras.src.optimizers.base_optimizer import BaseOptimizer
+
+    optimizer._backend_update_step = functools.partial(BaseOptimizer._backend_update_step, optimizer)
 
 
 def own_layers(layer: Any, recursive: bool = True) -> list[Any]:

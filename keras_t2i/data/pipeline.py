@@ -46,6 +46,8 @@ class CaptionedImages:
         skipped: Rows of the source that could not be used, and why.
         packed: Where they were packed: the fingerprint of all of it, and what is said of the text encoder, whose
             embeddings came with them (see `keras_t2i.data.from_packed`).
+        share: Which share of every training batch is read, from 0, and of how many: for several machines, each of which
+            reads one.
     """
 
     train_split: Split
@@ -57,10 +59,14 @@ class CaptionedImages:
     name: str = "captioned images"
     skipped: tuple[SkippedRow, ...] = ()
     packed: Packed | None = None
+    share: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1; got {self.batch_size}.")
+        number, of = self.share
+        if not 0 <= number < of or self.batch_size % of:
+            raise ValueError(f"Batches of {self.batch_size} have no share {number} of {of} equal ones.")
 
     @property
     def steps_per_epoch(self) -> int:
@@ -181,7 +187,7 @@ class CaptionedImages:
 
     def _train_batch(self, step: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         split = self.train_split
-        positions = tf.cast(step, tf.int64) * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
+        positions = tf.cast(step, tf.int64) * self.batch_size + tf.range(*self._shared, dtype=tf.int64)
         epochs, within = positions // split.num_images, positions % split.num_images
         seeds = tf.stack([tf.fill(tf.shape(positions), seed), positions], axis=1)
         shuffle_seeds = tf.stack([tf.fill(tf.shape(positions), seed), tf.ones_like(positions), epochs], axis=1)
@@ -203,6 +209,13 @@ class CaptionedImages:
         if self.horizontal_flip:
             images = tf.where(draws[:, 1, None, None, None] < 0.5, images[:, :, ::-1], images)
         return {"images": images, **texts}
+
+    @property
+    def _shared(self) -> tuple[int, int]:
+        """Which images of a batch are read: from the first, to that after the last."""
+        number, of = self.share
+        length = self.batch_size // of
+        return number * length, (number + 1) * length
 
     def _shaped(self, images: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(images, (None, self.image_size, self.image_size, 3))

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_t2i import export
+from keras_t2i.core import replicas
 from keras_t2i.core.backend import is_jax
 from keras_t2i.core.keras_internals import untrack
 from keras_t2i.core.latents import latents_for
@@ -207,7 +208,8 @@ class TextToImage(Engine, Archived):
     def _train(self, data: dict[str, Any]) -> dict[str, Any]:
         data, _, _ = keras.utils.unpack_x_y_sample_weight(data)  # `train_on_batch` has put it into a tuple.
         batch = images_and_condition(data, self.text_encoder, self.reads)
-        self._images_a_step = (batch["images"] if "images" in batch else batch["codes"]).shape[0]
+        rows = (batch["images"] if "images" in batch else batch["codes"]).shape[0]
+        self._images_a_step = rows and rows * replicas.count()
         return track(self.trackers, take_step(self, lambda: self.losses_of(batch, self.seed_generator, training=True)))
 
     def _test(self, data: dict[str, Any]) -> dict[str, Any]:

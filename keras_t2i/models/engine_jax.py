@@ -10,6 +10,7 @@ import jax
 import keras
 from jax import numpy as jnp
 
+from keras_t2i.core.devices import Devices
 from keras_t2i.core.keras_internals import jax_state
 
 __all__ = ["Engine", "Guard", "StopWhereNotFinite"]
@@ -103,6 +104,7 @@ class Engine:
 
     guard_class = Guard
     stops_with: type[Exception] = FloatingPointError
+    devices = Devices()
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Whether a step failed because a device has too little memory."""

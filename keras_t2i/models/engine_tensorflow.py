@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from keras_t2i.core.devices import Devices
+from keras_t2i.core.devices_tensorflow import devices_of
 
 __all__ = ["Engine", "Guard"]
 
@@ -61,6 +65,16 @@ class Engine:
     guard_class = Guard
     stops_with: type[Exception] = tf.errors.InvalidArgumentError
 
+    @cached_property
+    def devices(self) -> Devices:
+        """What it was built for, and is trained on."""
+        return devices_of(super().distribute_strategy)  # type: ignore[misc]
+
+    @property
+    def distribute_strategy(self) -> tf.distribute.Strategy:
+        """What Keras' trainer is told: it has one device, and a step of training shares the batch itself."""
+        return tf.distribute.get_strategy()
+
     def is_out_of_memory(self, error: Exception) -> bool:
         """Whether a step failed because a device has too little memory."""
         return isinstance(error, tf.errors.ResourceExhaustedError)
@@ -79,7 +93,13 @@ class Engine:
         return False
 
     def engine_options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """What `fit` needs beside its arguments."""
+        """What `fit` needs beside its arguments: nothing.
+
+        Raises:
+            ValueError: in the scope of a strategy, in which Keras would share batches, and validation, in its own way.
+        """
+        if tf.distribute.has_strategy():
+            raise ValueError("Build and compile the model in the strategy's scope, and call `fit` outside of it.")
         return {}
 
     def kept_state(self) -> Callable[[], None]:
@@ -88,7 +108,7 @@ class Engine:
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One update of every trained part, each judged by the others as they were before the step."""
-        return self._train(data)  # type: ignore[attr-defined]
+        return self.devices.step(self._train, data)  # type: ignore[attr-defined]
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """The same numbers on held-out images, with what images are drawn with and fixed noise."""

@@ -9,9 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_t2i.core import replicas
 from keras_t2i.models import completion
 from keras_t2i.models.base import TextToImage
-from keras_t2i.models.manners import check_augmentation, compile_config, restored
+from keras_t2i.models.manners import check_augmentation, check_penalties, compile_config, restored
 from keras_t2i.models.part import Part
 from keras_t2i.networks.base import Discriminator, Generator, Network
 from keras_t2i.objectives import losses
@@ -130,7 +131,8 @@ class TextToImageGAN(TextToImage):
 
         Raises:
             ValueError: for an unknown loss or penalty, a `matching_weight` outside [0, 1], augmentation of captions
-                that the networks read themselves, or `variety` beside terms that want the one image of a caption.
+                that the networks read themselves, `variety` beside terms that want the one image of a caption, or, on
+                several devices, a penalty beside batch normalization in the discriminator.
         """
         can_match = type(self.discriminator).match is not Discriminator.match
         if contrastive_weight and not can_match:
@@ -149,6 +151,7 @@ class TextToImageGAN(TextToImage):
         kwargs["jit_compile"] = compiles and not kwargs.get("run_eagerly")
         weight = contrastive_weight if contrastive_weight is not None else 0.5 * can_match
         objective = AdversarialObjective(loss, penalty, matching_weight, weight, augmentation)
+        check_penalties(objective.penalties, self.discriminator, self.devices.num_replicas)
         super().compile(optimizer=None, loss=None, **kwargs)
         self._compile_options = {name: value for name, value in kwargs.items() if name != "jit_compile"}
         self.objective = objective
@@ -166,7 +169,7 @@ class TextToImageGAN(TextToImage):
         condition = {**condition, **self.generator.given(images, seed)}
         latents = batch.get("latents")
         if latents is None:
-            latents = keras.random.normal((ops.shape(images)[0], *self.generator.noise_shape), seed=seed)
+            latents = replicas.normal((ops.shape(images)[0], *self.generator.noise_shape), seed=seed)
         network = self.generator if training else self.ema_generator
         drawn = condition
         if training and self.variety is not None:

@@ -14,7 +14,7 @@ from keras_t2i.core.keras_internals import own_layers
 from keras_t2i.models import files
 from keras_t2i.models.part import Part
 
-__all__ = ["Rates", "check_augmentation", "check_callbacks", "compile_config", "restored"]
+__all__ = ["Rates", "check_augmentation", "check_callbacks", "check_penalties", "compile_config", "restored"]
 
 _REFUSED: dict[type[keras.callbacks.Callback], str] = {
     keras.callbacks.BackupAndRestore: "keeps the epoch and not the place in the data: use keras_t2i.training.train, "
@@ -84,6 +84,17 @@ def check_augmentation(captions: Any, network: Any) -> None:
     """Raises `ValueError` where changes to captions are asked of a network that reads these itself."""
     if captions is not None and network.text_tower is not None:
         raise ValueError("`caption_augmentation` changes sentence embeddings; these networks read token numbers.")
+
+
+def check_penalties(penalties: Iterable[Any], discriminator: Any, num_replicas: int) -> None:
+    """Raises `ValueError` where a penalty, due now and then, would have devices tell each other what each has found."""
+    if num_replicas > 1 and any(penalties):
+        tells = [layer for layer in own_layers(discriminator) if isinstance(layer, keras.layers.BatchNormalization)]
+        if tells:
+            raise ValueError(
+                "A gradient penalty and batch normalization in the discriminator do not go together on several devices"
+                ": pass penalty=None (--penalty none), or train on one."
+            )
 
 
 def check_callbacks(model: Any, callbacks: Any, optimizers: list[keras.optimizers.Optimizer]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from keras_t2i.core import replicas
 from keras_t2i.networks.attention import SelfAttention, attention_size
 from keras_t2i.networks.base import Discriminator, Generator, check_image_size
 from keras_t2i.networks.blocks import leaky, tile_text, upsample
@@ -43,7 +44,7 @@ def _dense(units: int, spectral: bool = False, **kwargs: Any) -> layers.Dense:
 
 def _normalization(name: str) -> layers.BatchNormalization:
     # Both networks move quickly: averages over about ten steps, not Keras' hundred, describe the current ones.
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name, synchronized=replicas.are_planned())
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)

@@ -95,11 +95,12 @@ def random_masks(images: Any, seed: Any) -> Any:
         images: Shape `(B, size, size, 3)`.
         seed: A `keras.random.SeedGenerator`, or an integer.
     """
-    import keras
     from keras import ops
 
+    from keras_t2i.core import replicas
+
     size = images.shape[1]
-    drawn = keras.random.uniform((ops.shape(images)[0], _NUMBERS), seed=seed)
+    drawn = replicas.uniform((ops.shape(images)[0], _NUMBERS), seed=seed)
     kind, *numbers = (drawn[:, number, None, None] for number in range(_NUMBERS))
     places = (ops.arange(size, dtype="float32") + 0.5) / size
     x, y = places[None, None, :], places[None, :, None]
@@ -169,13 +170,13 @@ def _edges(images: Any, seed: Any = None) -> Any:
 
 def _enlarged(images: Any, seed: Any) -> Any:
     """Images that were reduced 2 or 4 times, and enlarged again."""
-    import keras
     from keras import ops
 
+    from keras_t2i.core import replicas
     from keras_t2i.core.pixels import resize
 
     size = images.shape[1]
-    often = keras.random.uniform((ops.shape(images)[0], 1, 1, 1), seed=seed)
+    often = replicas.uniform((ops.shape(images)[0], 1, 1, 1), seed=seed)
     half, quarter = (resize(resize(images, size // factor), size) for factor in (2, 4))
     return ops.where(often < 0.5, half, quarter)
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from keras_t2i.core import replicas
 from keras_t2i.networks.base import Discriminator, Generator, check_image_size
 from keras_t2i.networks.blocks import leaky
 from keras_t2i.networks.families import Family
@@ -17,6 +18,15 @@ __all__ = ["MLPDiscriminator", "MLPGenerator"]
 _PACKAGE = "keras_t2i"
 _LARGEST = 64
 """At 128 pixels the outermost layer alone would have fifty million weights."""
+
+
+class SharedDropout(layers.Dropout):
+    """Keras' own, which in a step on several devices drops of each row what it would drop on one."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if not training or not self.rate:
+            return inputs
+        return replicas.dropout(inputs, self.rate, self.seed_generator)
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -122,7 +132,7 @@ class MLPDiscriminator(Discriminator):
         self.from_pixels = _dense(self.widths[0], name="from_pixels")
         self.to_text = layers.Dense(text_width, name="text")
         self.hidden = [_dense(units, name=f"hidden_{i}") for i, units in enumerate(self.widths[1:])]
-        self.dropout = layers.Dropout(dropout_rate, seed=0)
+        self.dropout = SharedDropout(dropout_rate, seed=0)
         self.to_logit = layers.Dense(1, name="logit")
 
     def extract(self, images: Any, training: bool | None = None) -> Any:

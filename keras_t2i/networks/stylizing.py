@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_t2i.core import replicas
 from keras_t2i.networks.blocks import Block, relu, upsample
 
 __all__ = ["STRIDE", "StylizingNetwork"]
@@ -156,9 +157,7 @@ class Grain(layers.Layer):
     def call(self, features: Any, training: bool | None = None) -> Any:
         _, height, width, _ = features.shape
         if training:
-            noise = keras.random.normal(
-                (ops.shape(features)[0], height, width, _GRAIN_CHANNELS), seed=self.seed_generator
-            )
+            noise = replicas.normal((ops.shape(features)[0], height, width, _GRAIN_CHANNELS), seed=self.seed_generator)
         else:
             times = (-(-height // _GRAIN_SIZE), -(-width // _GRAIN_SIZE), 1)
             noise = ops.tile(self.kept, times)[None, :height, :width]

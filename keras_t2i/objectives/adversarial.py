@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_t2i.core import replicas
 from keras_t2i.objectives import losses, penalties
 
 __all__ = ["AdversarialObjective", "Verdict"]
@@ -75,9 +76,12 @@ class AdversarialObjective:
         fake_features = discriminator.extract(self.augmented(generated, training), training=training)
         real_logits = judge(real_features, text, training=training)
         fake_logits = judge(fake_features, drawn_text, training=training)
-        mismatched_logits = judge(real_features, _each(_next, text), training=training)
-        identity = _identity(text)
-        differs = ops.cast(ops.any(identity != _next(identity), axis=-1), "float32")
+        # Captions are compared with all others of the batch, also with those that other devices work on.
+        every = _each(replicas.whole, text)
+        mismatched_logits = judge(real_features, _each(replicas.own, _each(_next, every)), training=training)
+        identity = _identity(every)
+        differing = ops.cast(ops.any(identity != _next(identity), axis=-1), "float32")
+        differs = replicas.own(differing)
         share = self.matching_weight
         discriminator_loss = ops.mean(
             self.loss.discriminator(real_logits, fake_logits, 1.0 - share * differs)
@@ -86,11 +90,12 @@ class AdversarialObjective:
         generator_loss = ops.mean(self.loss.generator(fake_logits, real_logits))
         if self.contrastive_weight:
             match, weight = discriminator.match, self.contrastive_weight
-            real, fake = match(real_features, text), match(fake_features, drawn_text)
-            discriminator_loss += weight * ops.mean(losses.contrastive(real, _same(text)))
-            generator_loss += weight * ops.mean(losses.contrastive(fake, _same(drawn_text)))
+            every_drawn = every if generated_text is None else _each(replicas.whole, drawn_text)
+            real, fake = match(real_features, every), match(fake_features, every_drawn)
+            discriminator_loss += weight * ops.mean(losses.contrastive(real, *_same(every)))
+            generator_loss += weight * ops.mean(losses.contrastive(fake, *_same(every_drawn)))
         preferred = ops.cast(real_logits > mismatched_logits, "float32")
-        accuracy = ops.divide_no_nan(ops.sum(differs * preferred), ops.sum(differs))
+        accuracy = ops.divide_no_nan(replicas.count() * ops.sum(differs * preferred), ops.sum(differing))
         return Verdict(discriminator_loss, generator_loss, accuracy)
 
     def penalty(self, discriminator: Any, step: Any, images: Any, generated: Any, text: Any) -> Any:
@@ -111,9 +116,12 @@ def _identity(text: Any) -> Any:
     return text["sentence_embeddings"] if isinstance(text, dict) else text
 
 
-def _same(text: Any) -> Any:
-    identity = _identity(text)
-    return ops.all(identity[:, None] == identity[None, :], axis=-1)
+def _same(every: Any) -> tuple[Any, Any]:
+    """Which captions of the batch are the same as each of this replica's, and which of them is its own."""
+    identity = _identity(every)
+    rows = replicas.own(identity)
+    same = ops.all(rows[:, None] == identity[None, :], axis=-1)
+    return same, replicas.own(ops.eye(ops.shape(identity)[0], dtype="bool"))
 
 
 def _next(rows: Any) -> Any:

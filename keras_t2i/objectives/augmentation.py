@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_t2i.core import replicas
+
 __all__ = ["CaptionAugmentation", "DiffAugment", "brightness", "contrast", "cutout", "saturation", "translation"]
 
 _PACKAGE = "keras_t2i"
@@ -154,13 +156,14 @@ class CaptionAugmentation(keras.layers.Layer):
     def call(self, sentence_embeddings: Any, mean: Any, scale: Any) -> Any:
         text, rows = sentence_embeddings, (ops.shape(sentence_embeddings)[0], 1)
         if self.mixing:
-            share = keras.random.uniform(rows, 0.0, self.mixing, seed=self.seed_generator)
-            text = text + share * (ops.roll(text, 1, axis=0) - text)
+            share = replicas.uniform(rows, 0.0, self.mixing, seed=self.seed_generator)
+            following = replicas.own(ops.roll(replicas.whole(text), 1, axis=0))
+            text = text + share * (following - text)
         if self.noise:
-            draws = keras.random.normal(ops.shape(text), stddev=self.noise, seed=self.seed_generator)
+            draws = self.noise * replicas.normal(ops.shape(text), seed=self.seed_generator)
             text = text + draws / scale
         if self.dropout:
-            dropped = keras.random.uniform(rows, seed=self.seed_generator) < self.dropout
+            dropped = replicas.uniform(rows, seed=self.seed_generator) < self.dropout
             text = ops.where(dropped, ops.convert_to_tensor(mean)[None], text)
         return text
 
@@ -174,13 +177,13 @@ class CaptionAugmentation(keras.layers.Layer):
 
 def _draw(images: Any, seed: keras.random.SeedGenerator, low: float, high: float) -> Any:
     """One number an image, uniform, of a shape that broadcasts against images."""
-    return ops.cast(keras.random.uniform((ops.shape(images)[0], 1, 1, 1), low, high, seed=seed), images.dtype)
+    return ops.cast(replicas.uniform((ops.shape(images)[0], 1, 1, 1), low, high, seed=seed), images.dtype)
 
 
 def _shifts(images: Any, size: int, share: float, seed: keras.random.SeedGenerator) -> Any:
     """One identity matrix an image, `(B, size, size)`, shifted by a whole number up to `share` of `size`."""
     limit = round(size * share)
-    offsets = keras.random.randint((ops.shape(images)[0], 1, 1), -limit, limit + 1, seed=seed)
+    offsets = replicas.randint((ops.shape(images)[0], 1, 1), -limit, limit + 1, seed=seed)
     positions = ops.arange(size, dtype="int32")
     return ops.cast(positions[None, None, :] - positions[None, :, None] == offsets, images.dtype)
 
@@ -188,6 +191,6 @@ def _shifts(images: Any, size: int, share: float, seed: keras.random.SeedGenerat
 def _inside_box(images: Any, size: int, share: float, seed: keras.random.SeedGenerator) -> Any:
     """One interval an image, as ones among zeros, `(B, size)`: `share` of `size`, its centre anywhere."""
     length = round(size * share)
-    centers = keras.random.randint((ops.shape(images)[0], 1), 0, size + 1, seed=seed)
+    centers = replicas.randint((ops.shape(images)[0], 1), 0, size + 1, seed=seed)
     distances = ops.arange(size, dtype="int32")[None, :] - centers + length // 2
     return ops.cast(ops.logical_and(distances >= 0, distances < length), images.dtype)

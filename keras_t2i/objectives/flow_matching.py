@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_t2i.core import replicas
+
 __all__ = ["FlowMatching"]
 
 
@@ -38,8 +40,8 @@ class FlowMatching:
             training: As in Keras.
         """
         images = ops.cast(images, "float32")
-        noise = keras.random.normal(ops.shape(images), seed=seed)
-        normal = keras.random.normal((ops.shape(images)[0],), seed=seed)
+        noise = replicas.normal(ops.shape(images), seed=seed)
+        normal = replicas.normal((ops.shape(images)[0],), seed=seed)
         times = network.shifted(ops.sigmoid(self.mean + self.deviation * normal))
         velocity = network.velocity(between(images, noise, times), times, text, training=training)
         return ops.mean(ops.square(velocity - (noise - images)))

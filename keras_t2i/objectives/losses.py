@@ -175,8 +175,8 @@ class Relativistic(AdversarialLoss):
         return ops.softplus(real_logits - fake_logits)
 
 
-def contrastive(similarities: Any, same_caption: Any) -> Any:
-    """Cross-entropy of finding each image's own caption among all captions of the batch, shape `(B,)`.
+def contrastive(similarities: Any, same_caption: Any, own: Any = None) -> Any:
+    """Cross-entropy of finding each image's own caption among all captions of the batch, shape `(N,)`.
 
     Minimised by the discriminator on real images and by the generator on its own, it teaches what a caption says from
     `B - 1` wrong captions an image instead of one.
@@ -186,14 +186,15 @@ def contrastive(similarities: Any, same_caption: Any) -> Any:
         the image and caption projections are those of the discriminator's logit, and no pretrained image network.
 
     Args:
-        similarities: Row `i`, column `j`: how well image `i` fits caption `j`, shape `(B, B)`.
-        same_caption: Whether captions `i` and `j` are the same, bool, shape `(B, B)`: such pairs are no mistakes.
+        similarities: Row `i`, column `j`: how well image `i` fits caption `j`, shape `(N, B)`.
+        same_caption: Whether captions `i` and `j` are the same, bool, shape `(N, B)`: such pairs are no mistakes.
+        own: Where the images are some of a batch: which caption is their own, bool, shape `(N, B)`.
     """
-    size = ops.shape(similarities)[0]
-    own = ops.eye(size, dtype="bool")
+    if own is None:
+        own = ops.eye(ops.shape(similarities)[0], dtype="bool")
     others = ops.logical_and(same_caption, ops.logical_not(own))
     masked = ops.where(others, -1e9, ops.cast(similarities, "float32"))
-    return ops.logsumexp(masked, axis=1) - ops.diagonal(masked)
+    return ops.logsumexp(masked, axis=1) - ops.sum(ops.where(own, masked, 0.0), axis=1)
 
 
 def perceptual_loss(generated_maps: Sequence[Any], real_maps: Sequence[Any]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_t2i.core import replicas
 from keras_t2i.core.backend import cond_or_zero, input_gradients
 from keras_t2i.objectives import PENALTIES
 
@@ -99,7 +100,7 @@ class WGANGP(GradientPenalty):
         self.seed_generator = keras.random.SeedGenerator(0)
 
     def __call__(self, discriminator: Judge, real_images: Any, fake_images: Any, sentence_embeddings: Any) -> Any:
-        share = keras.random.uniform((ops.shape(real_images)[0], 1, 1, 1), seed=self.seed_generator)
+        share = replicas.uniform((ops.shape(real_images)[0], 1, 1, 1), seed=self.seed_generator)
         between = share * real_images + (1.0 - share) * fake_images
         norm = ops.sqrt(_squared_norm(_gradients(discriminator, [between], sentence_embeddings)) + 1e-12)
         return ops.mean(ops.square(norm - 1.0))

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_t2i.core import replicas
+
 __all__ = ["Variety", "in_pairs", "layout_distance"]
 
 _CELLS = 8
@@ -68,7 +70,7 @@ class Variety:
     def __call__(self, generated: Any) -> Any:
         pairs = ops.shape(generated)[0] // 2
         images = ops.cast(generated[: 2 * pairs], "float32")
-        found = ops.mean(layout_distance(images[::2], images[1::2]))
+        (found,) = replicas.mean([ops.mean(layout_distance(images[::2], images[1::2]))])
         return self.weight * ops.relu(1.0 - found / self.distance)
 
     def get_config(self) -> dict[str, Any]:

@@ -5,6 +5,8 @@ Nothing heavy is imported before a function needs it, so that `keras-t2i --help`
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import inspect
 import json
 import sys
@@ -26,11 +28,14 @@ def train(
     steps: int | None = None,
     tensorboard: bool = False,
     changed_data: bool = False,
+    devices: str | int | None = None,
+    wait_minutes: float | None = None,
     verbose: int | str = "auto",
 ) -> dict[str, Any]:
     """Trains a model, or goes on training it, with embeddings computed once: see `keras_t2i.training.train`.
 
-    With a strategy to transfer, a table of what is trained goes to stderr first.
+    With a strategy to transfer, a table of what is trained goes to stderr first. For `devices` and `wait_minutes`, and
+    for what `TF_CONFIG` does, see `keras_t2i.training.on_devices`.
 
     Returns:
         `steps` and `minutes` so far, the number of `skipped_rows`, and where `run`, `grids` and `preset` are; with LoRA
@@ -38,6 +43,7 @@ def train(
 
     Raises:
         ValueError: for a configuration that cannot be trained.
+        LostWorkerError: if another worker is gone.
         OSError: if the directory cannot be written.
     """
     from keras_t2i import training
@@ -45,7 +51,12 @@ def train(
     from keras_t2i.transfer import strategies
 
     training.make_deterministic()
-    prepared = prepare(config, run_dir, changed_data)
+    with training.on_devices(devices, _to_agree_on(config, run_dir), wait_minutes) as found:
+        if config.teacher is not None and found.num_workers > 1:
+            raise ValueError("What a teacher draws is drawn on one machine: leave TF_CONFIG out, and pass `devices`.")
+        if config.batch_size is not None:
+            found.check(config.batch_size)  # Before anything is decoded.
+        prepared = prepare(config, run_dir, changed_data)
     if prepared.plan is not None:
         print(prepared.plan.summary(), file=sys.stderr, flush=True)
     state = training.train(
@@ -68,9 +79,23 @@ def train(
         "grids": str(run_dir / "grids"),
         "preset": str(run_dir / "preset"),
     }
-    if config.strategy is not None:
+    if config.strategy is not None and found.is_chief:
         result |= strategies.kept(config.strategy, prepared.model, run_dir)
     return result
+
+
+def _to_agree_on(config: RunConfig, run_dir: Path) -> dict[str, Any]:
+    """What has to be the same in all workers: settings, versions, and what they see of the run."""
+    import keras
+
+    import keras_t2i
+
+    seen = {"config.json": "nothing", "data.json": "nothing"}
+    for name in seen:
+        with contextlib.suppress(OSError):
+            seen[name] = hashlib.sha256((run_dir / name).read_bytes()).hexdigest()[:12]
+    versions = {"keras_t2i": keras_t2i.__version__, "Keras": keras.__version__}
+    return {**asdict(config), **versions, **{f"{name} of the run": digest for name, digest in seen.items()}}
 
 
 def _of_training(options: dict[str, Any]) -> dict[str, Any]:

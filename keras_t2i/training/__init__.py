@@ -12,6 +12,7 @@ from keras_t2i.training.callbacks import (
     TimeBudget,
 )
 from keras_t2i.training.checkpoint import Checkpoints, TrainingState
+from keras_t2i.training.devices import on_devices
 from keras_t2i.training.image_grid import ImageGrid
 from keras_t2i.training.run import DivergedError, make_deterministic, train
 from keras_t2i.training.samples import Samples, SaveSamples, read_samples
@@ -33,6 +34,7 @@ __all__ = [
     "TrainingState",
     "draw_grid",
     "make_deterministic",
+    "on_devices",
     "read_samples",
     "train",
 ]

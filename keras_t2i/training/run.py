@@ -7,6 +7,8 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from filelock import FileLock, Timeout
 
+from keras_t2i.core.devices import Devices
 from keras_t2i.models import Stylizer, TextToImage
 from keras_t2i.training.callbacks import (
     EpochLog,
@@ -28,8 +31,10 @@ from keras_t2i.training.callbacks import (
 )
 from keras_t2i.training.checkpoint import Checkpoints, TrainingState
 from keras_t2i.training.image_grid import ImageGrid
+from keras_t2i.training.model_state import model_state
 from keras_t2i.training.progress_bar import RunProgressBar
 from keras_t2i.training.same_run import check_same_run
+from keras_t2i.training.together import StopTogether, check_same_data, part, share_of
 
 __all__ = ["DivergedError", "make_deterministic", "train"]
 
@@ -39,6 +44,9 @@ _VALIDATED = 512
 """Held-out images that are looked at while training, at most: by `evaluate` all that it is told to."""
 _REPORT_STEPS = 100
 """Steps from one validation, grid and preset to the next, at least, where the epochs are not counted."""
+
+_OF_ALL_WORKERS = (Progress, StopOnSignals, StopTogether, StepBudget)
+"""Callbacks of workers that write nothing and look at no clock."""
 
 
 class DivergedError(ValueError):
@@ -75,6 +83,11 @@ def train(
 
     Ctrl-C and SIGTERM end it after the batch at hand, with a checkpoint.
 
+    A model that was built in `on_devices` is trained on several devices, in steps that are those of one device with the
+    same batches. Under `TF_CONFIG` each worker calls this with the same arguments: the first reads and writes the
+    directory, and `callbacks` are its alone. A run can go on with other devices than it was begun with; sums are then
+    added up in another order, so that its weights are no longer the same to the last bit.
+
     Args:
         gan: A compiled `TextToImage`, or `Stylizer`, made the same way each time.
         dataset: A `keras_t2i.data.CaptionedImages`.
@@ -99,28 +112,28 @@ def train(
 
     Raises:
         ValueError: without a limit; if the directory is in use by another run or belongs to one of another
-            configuration or on other data; if its checkpoints do not fit the model.
+            configuration or on other data; if its checkpoints do not fit the model; if a batch cannot be shared by
+            the devices, or workers have other data.
+        LostWorkerError: if another worker is gone, or was told to stop.
         DivergedError: if a loss or a gradient is not finite.
         ImportError: with `tensorboard`, if TensorBoard is not installed.
         OSError: if the directory, or the last checkpoint, cannot be written.
     """
     _check_limits(epochs, minutes, steps)
-    run_dir = Path(run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with _locked(run_dir), StopOnSignals() as stop:
+    run_dir, devices = Path(run_dir), gan.devices
+    if devices.num_replicas > 1:
+        devices.check(dataset.batch_size)
+    with devices.watched(), _locked(run_dir, devices), StopOnSignals() as stop:
         # An epoch is a whole number of calls of the compiled function.
         at_once = gan.steps_per_execution
         epoch_steps = max(1, dataset.steps_per_epoch // at_once) * at_once
-        epoch_steps, changes, inventory = check_same_run(run_dir, config or {}, dataset, epoch_steps, changed_data)
+        check_same_data(devices, dataset)
         checkpoints = Checkpoints(run_dir / "checkpoints")
-        state = checkpoints.restore(gan)
-        if state is None:
-            state = TrainingState()
-            # So that a run killed before its first checkpoint begins again from the same initial weights.
-            checkpoints.save(gan, state)
-        inventory.write(run_dir)
-        limits = _limits(minutes, steps, state)
-        if any(limit.used for limit in limits) or (epochs is not None and state.step >= epochs * epoch_steps):
+        begin = partial(_begin, gan, dataset, run_dir, checkpoints, config or {}, epoch_steps, changed_data)
+        epoch_steps, changes, counters = devices.from_chief(begin)
+        state = TrainingState(**counters)
+        devices.take_over(list(model_state(gan).values()))
+        if _is_finished(state, _limits(minutes, steps, state), epochs, epoch_steps):
             _say(f"{run_dir} is finished: {_progress(state)}. Raise the limit to go on.")
             return state
         if state.step:
@@ -137,11 +150,15 @@ def train(
             bar,
             Progress(state, epoch_steps),
             stop,
-            *limits,
+            *_limits(minutes, None, state),
             *callbacks,
-            *_reports(run_dir, dataset, state, report_every, tensorboard, pictures),
+            *([StopTogether(devices)] if devices.num_workers > 1 else []),
+            *_limits(None, steps, state),  # All workers reach these after the same step.
+            *(_reports(run_dir, dataset, state, report_every, tensorboard, pictures) if devices.is_chief else []),
             SaveCheckpoints(checkpoints, state, epoch_steps, checkpoint_minutes, checkpoint_steps),
         ]
+        if not devices.is_chief:
+            everything = [each for each in everything if isinstance(each, _OF_ALL_WORKERS)]
         try:
             _fit(gan, dataset, state, epoch_steps, epochs, everything, validation_freq=report_every)
         except gan.stops_with as error:
@@ -154,7 +171,28 @@ def train(
             ) from error
         if stop.received:
             _say(f"Stopped: {_progress(state)}. Run the same again to continue.")
+        part(devices, stop.received, state)
         return state
+
+
+def _begin(
+    gan: TextToImage | Stylizer,
+    dataset: Any,
+    run_dir: Path,
+    checkpoints: Checkpoints,
+    config: dict[str, Any],
+    epoch_steps: int,
+    changed_data: bool,
+) -> tuple[int, str, dict[str, Any]]:
+    """Begins a run, or goes on with it: steps of its epochs, what has changed in its data, and its counters."""
+    epoch_steps, changes, inventory = check_same_run(run_dir, config, dataset, epoch_steps, changed_data)
+    state = checkpoints.restore(gan)
+    if state is None:
+        state = TrainingState()
+        # So that a run killed before its first checkpoint begins again from the same initial weights.
+        checkpoints.save(gan, state)
+    inventory.write(run_dir)
+    return epoch_steps, changes, asdict(state)
 
 
 def _say_what_is_looked_at(held_out: Any) -> None:
@@ -182,6 +220,10 @@ def _limits(minutes: float | None, steps: int | None, state: TrainingState) -> l
     """What ends training where not the epochs do."""
     by_time: list[TimeBudget | StepBudget] = [] if minutes is None else [TimeBudget(minutes, state)]
     return by_time if steps is None else [*by_time, StepBudget(steps, state)]
+
+
+def _is_finished(state: TrainingState, limits: Sequence[Any], epochs: int | None, epoch_steps: int) -> bool:
+    return any(limit.used for limit in limits) or (epochs is not None and state.step >= epochs * epoch_steps)
 
 
 def _reports(
@@ -212,13 +254,14 @@ def _fit(
     **options: Any,
 ) -> None:
     """Keras' `fit` from where the run is: first to the end of an epoch that was begun, then epoch by epoch."""
+    shared = share_of(dataset, gan.devices)
     options = {**options, "validation_data": dataset.validation_sample(_VALIDATED), "shuffle": False, "verbose": 0}
     gan.stop_training = False  # What it was stopped by is over.
     begun = state.step % epoch_steps
     if begun:
         first_epoch = state.step // epoch_steps
         gan.fit(
-            dataset.train_from(state.step),
+            shared.train_from(state.step),
             steps_per_epoch=epoch_steps - begun,
             initial_epoch=first_epoch,
             epochs=first_epoch + 1,
@@ -227,7 +270,7 @@ def _fit(
         )
     if not gan.stop_training and state.epoch < epochs:
         gan.fit(
-            dataset.train_from(state.step),
+            shared.train_from(state.step),
             steps_per_epoch=epoch_steps,
             initial_epoch=state.epoch,
             epochs=epochs,
@@ -256,8 +299,12 @@ def _progress(state: TrainingState) -> str:
 
 
 @contextlib.contextmanager
-def _locked(run_dir: Path) -> Iterator[None]:
+def _locked(run_dir: Path, devices: Devices) -> Iterator[None]:
     """Keeps a second run out. The system holds the lock, so that a killed process leaves none behind."""
+    if not devices.is_chief:
+        yield
+        return
+    run_dir.mkdir(parents=True, exist_ok=True)
     lock, owner = FileLock(run_dir / "lock", timeout=0), run_dir / "lock.pid"
     try:
         lock.acquire()

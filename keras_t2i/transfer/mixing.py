@@ -38,11 +38,14 @@ class MixedImages(CaptionedImages):
     def _parts(self) -> tuple[CaptionedImages, CaptionedImages]:
         assert self.source is not None  # A default only because the fields before it have some.
         values = {field.name: getattr(self, field.name) for field in fields(CaptionedImages)}
-        return CaptionedImages(**{**values, "batch_size": self.batch_size - self.source.batch_size}), self.source
+        return CaptionedImages(
+            **{**values, "batch_size": self.batch_size - self.source.batch_size, "share": (0, 1)}
+        ), self.source
 
     def _train_batch(self, step: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         target, source = (part._train_batch(step, seed) for part in self._parts())
-        return {name: tf.concat([target[name], source[name]], axis=0) for name in target}
+        first, end = self._shared  # What a share holds is known once both are there.
+        return {name: tf.concat([target[name], source[name]], axis=0)[first:end] for name in target}
 
 
 def mixing(gan: TextToImageGAN) -> Plan:
