@@ -309,3 +309,20 @@ def test_sixty_four_captions_by_three_seeds_in_a_clean_process(precision: str, t
     print(f"{precision}: largest difference {difference.max():.3g}, PSNR {psnr:.1f} dB")
     assert difference.max() <= {"float32": 1e-4, "float16": 1e-2}.get(precision, 2)
     assert psnr >= {"float32": 100, "float16": 80, "int8": 40}.get(precision, 30)
+
+
+def test_mirror_images_are_the_same_in_litert(tmp_path: Path, text_encoder: TextEncoder) -> None:
+    gan = tiny_gan("compact", text_encoder)
+    move_weights(gan.ema_generator)
+    plain = gan.generate(["a red star"], num_images=8, seed=2)
+    gan.save_to_preset(tmp_path / "preset")
+    gan = TextToImageGAN.from_preset(tmp_path / "preset")
+    gan.mirror()
+    expected = gan.generate(["a red star"], num_images=8, seed=2)
+    turned = latents_for(2, 8, gan.generator.noise_shape)[:, -1] < 0
+    assert 0 < turned.sum() < 8
+    np.testing.assert_array_equal(expected[~turned], plain[~turned])
+    np.testing.assert_array_equal(expected[turned], plain[turned][:, :, ::-1])
+    gan.export(tmp_path / "bundle", "litert")
+    drawn = LiteRTBundle(tmp_path / "bundle").generate(["a red star"], num_images=8, seed=2)
+    assert np.abs(drawn.astype(int) - expected).max() <= 1
