@@ -26,7 +26,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from measure_in_squeezenet import squeezenet
 
 import keras_t2i
-from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data.folder import read_folder
 from keras_t2i.metrics import color_accuracy
 from keras_t2i.metrics.perceptual import diversity_within_caption, perceptual_distances
@@ -70,10 +69,11 @@ class Judge:
         train = [number for number, row in enumerate(rows) if row["split"] == "train"]
         self.retriever = Retriever(keras_t2i.ImageFeatures(network, "squeezenet-128"))
         self.retriever.fit(self.pixels[train], [rows[number]["text"] for number in train])
-        self.statistics = keras.Model(network.input, statistics(network.output["pool"], taps))
+        told = statistics(network.output["pool"], taps)
+        self.statistics = keras_t2i.ImageFeatures(keras.Model(network.input, {"pool": told}), "statistics-128")
         as_drawn = [number for number in train if "color" not in rows[number]]
         self.style_of = linear(
-            self._statistics(self.pixels[as_drawn]), [STYLES.index(rows[n]["style"]) for n in as_drawn]
+            self.statistics(self.pixels[as_drawn]), [STYLES.index(rows[n]["style"]) for n in as_drawn]
         )
         random = np.random.default_rng(0)
         plain = [n for n, row in enumerate(rows) if "color" not in row]
@@ -91,7 +91,7 @@ class Judge:
             found = self.retriever.image_embeddings(images), self.retriever.text_embeddings(captions)
             cells.append(f"{r_precision(*found, captions).share:.1%}")
             asked = np.array([STYLES.index(self.rows[n]["style"]) for n in numbers])
-            styles.append(np.mean(self.style_of(self._statistics(images)) == asked))
+            styles.append(np.mean(self.style_of(self.statistics(images)) == asked))
         cells.append(f"{np.mean(styles):.1%}")
         if model is None:
             return f"| {name} | {' | '.join([*cells, '', '1'])} |"
@@ -102,10 +102,6 @@ class Judge:
         several = several.reshape(len(captions), 4, *several.shape[1:])
         cells.append(f"{diversity_within_caption(self.features, several) / self.apart:.2f}")
         return f"| {name} | {' | '.join(cells)} |"
-
-    def _statistics(self, images: np.ndarray) -> np.ndarray:
-        parts = (images[start : start + 64] for start in range(0, len(images), 64))
-        return np.concatenate([np.asarray(self.statistics(from_bytes(part.astype(np.float32)))) for part in parts])
 
     def _between_styles(self, random: np.random.Generator, plain: list[int]) -> float:
         by_name: dict[str, list[int]] = {}

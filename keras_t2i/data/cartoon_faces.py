@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data.names import Rendered
-from keras_t2i.data.outlines import ellipse
+from keras_t2i.data.outlines import ellipse, numbers_of
 from keras_t2i.data.pipeline import CaptionedImages
 from keras_t2i.data.synthetic import phrased, rendered_images, variations
 
@@ -141,13 +140,13 @@ def render_faces(labels: tf.Tensor, seeds: tf.Tensor, image_size: int) -> tf.Ten
 
     width = 1 + 0.05 * place[4]
     head = tf.minimum(ellipse(x, y, width, 1.08), ellipse(side - width, y - 0.1, 0.2, 0.2))
-    back, front = _hair(x, y, side, _rows(_HAIR_STYLES, hair_style), place[5], place[6])
+    back, front = _hair(x, y, side, numbers_of(_HAIR_STYLES, hair_style), place[5], place[6])
     eye_x, eye_y = side - 0.39 * (1 + 0.07 * place[7]), y + 0.02 + 0.03 * place[8]
     surprised = (mood == FACE_ATTRIBUTES["mood"].index("surprised"))[:, None, None]
     opening = tf.where(surprised, 1.2, 1.0)
     eye = ellipse(eye_x, eye_y, 0.2 * opening, 0.22 * opening)
     pupil = ellipse(eye_x - 0.05 * place[9] * tf.sign(x), eye_y - 0.04 * place[10], 0.12, 0.13)
-    shape_of_mood = _rows(_MOODS, mood)
+    shape_of_mood = numbers_of(_MOODS, mood)
     brows = _brows(eye_x, y, shape_of_mood[4], shape_of_mood[5])
     mouth, teeth = _mouth(x / (1 + 0.1 * place[12]), y - 0.04 * place[11], shape_of_mood[:4], surprised)
     frame, lens = _glasses(side, eye_x, eye_y, glasses, width)
@@ -183,11 +182,6 @@ def render_faces(labels: tf.Tensor, seeds: tf.Tensor, image_size: int) -> tf.Ten
         free -= seen[-1]
     pixels = tf.einsum("bkhw,bkc->bhwc", tf.stack([*seen, free], axis=1), colors)
     return tf.clip_by_value(from_bytes(pixels), -1.0, 1.0)
-
-
-def _rows(table: Mapping[str, Sequence[float]], labels: tf.Tensor) -> list[tf.Tensor]:
-    """The numbers of each image's word, one tensor `(B, 1, 1)` a column."""
-    return tf.unstack(tf.gather(np.asarray(list(table.values()), np.float32), labels)[:, :, None, None], axis=1)
 
 
 def _plane(draws: list[tf.Tensor], scale: tf.Tensor, image_size: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -10,15 +10,15 @@ import tensorflow as tf
 from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data.chest_reports import PHANTOM_ATTRIBUTES, phantom_reports
 from keras_t2i.data.names import Rendered
-from keras_t2i.data.outlines import ellipse
+from keras_t2i.data.outlines import ellipse, numbers_of
 from keras_t2i.data.pipeline import CaptionedImages
 from keras_t2i.data.synthetic import rendered_images, variations
 
 __all__ = ["phantoms", "render_phantoms"]
 
 # All lengths are in halves of the picture, 120 mm; `x` points to the patient's left, which is right in the picture.
-_RADII = {"12 mm": 0.05, "20 mm": 0.083, "32 mm": 0.133}
-_HEIGHTS = {"upper": -0.36, "middle": -0.03, "lower": 0.25}
+_RADII = {"12 mm": (0.05,), "20 mm": (0.083,), "32 mm": (0.133,)}
+_HEIGHTS = {"upper": (-0.36,), "middle": (-0.03,), "lower": (0.25,)}
 _NODULES = np.array(
     [
         [(0.0, 0.0), (99.0, 99.0), (99.0, 99.0)],
@@ -31,7 +31,7 @@ _NODULES = np.array(
 _OPACITIES = {"calcified": (0.62, 24.0), "ground-glass": (0.32, 9.0)}
 """What nodules add to the picture, and how steep their edges are."""
 _SIDES = {"no effusion": (0.0, 0.0), "right effusion": (1.0, 0.0), "left effusion": (0.0, 1.0)}
-_HEARTS = {"normal": 0.27, "enlarged": 0.43}
+_HEARTS = {"normal": (0.27,), "enlarged": (0.43,)}
 
 
 def phantoms(
@@ -92,27 +92,18 @@ def render_phantoms(labels: tf.Tensor, seeds: tf.Tensor, image_size: int) -> tf.
     ribs = tf.sin(25.0 * (y + 0.35 * away - 0.5 * x * x) + 0.6 * place[6])
     spine = tf.maximum(away - 0.09, body)
     collar = tf.maximum(tf.abs(y + 0.74 - 0.25 * (away - 0.5) ** 2 + 0.12 * away) - 0.035, 0.12 - away)
-    heart_width = _rows(_HEARTS, heart) * (1 + 0.05 * place[7])
+    heart_width = numbers_of(_HEARTS, heart)[0] * (1 + 0.05 * place[7])
     heart_at = ellipse(x - 0.1 - 0.3 * (heart_width - 0.27), y - 0.3, heart_width, 0.3)
 
     gray = 0.05 + cover(body) * (0.42 + 0.05 * tf.nn.relu(ribs)) - 0.33 * cover(lung)
     gray += 0.12 * cover(spine) + 0.08 * cover(collar) + 0.3 * cover(tf.maximum(heart_at, y - 0.62))
-    gray += 0.4 * _fluid(x, y, lung, tf.gather(_table(_SIDES), effusion), place[8], cover)
+    gray += 0.4 * _fluid(x, y, lung, numbers_of(_SIDES, effusion), place[8], cover)
     gray += _nodules(x, y, (number, size, opacity, side, zone), place[9:12])
     pacemaker = tf.cast(device == PHANTOM_ATTRIBUTES["device"].index("pacemaker"), tf.float32)[:, None, None]
     gray += pacemaker * cover(_pacemaker(x, y + 0.02 * place[12]))
     gray *= 1 + 0.06 * place[13]
     pixels = from_bytes(255.0 * tf.clip_by_value(gray, 0.0, 1.0))
     return tf.repeat(pixels[..., None], 3, axis=-1)
-
-
-def _table(words: Mapping[str, float | Sequence[float]]) -> np.ndarray:
-    return np.asarray(list(words.values()), np.float32)
-
-
-def _rows(words: Mapping[str, float], labels: tf.Tensor) -> tf.Tensor:
-    """The number of each image's word, shape `(B, 1, 1)`."""
-    return tf.gather(_table(words), labels)[:, None, None]
 
 
 def _plane(draws: list[tf.Tensor], image_size: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -128,24 +119,24 @@ def _fluid(
     x: tf.Tensor,
     y: tf.Tensor,
     lung: tf.Tensor,
-    sides: tf.Tensor,
+    sides: list[tf.Tensor],
     draw: tf.Tensor,
     cover: Callable[[tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
     """How much of each pixel fluid covers: it fills the lung from below, and rises towards its outer edge."""
     level = 0.42 + 0.03 * draw - 1.5 * tf.nn.relu(tf.abs(x) - 0.45) ** 1.5
     filled = cover(lung) * cover(level - y)
-    return filled * tf.where(x < 0.0, sides[:, 0, None, None], sides[:, 1, None, None])
+    return filled * tf.where(x < 0.0, *sides)
 
 
 def _nodules(x: tf.Tensor, y: tf.Tensor, labels: tuple[tf.Tensor, ...], draws: list[tf.Tensor]) -> tf.Tensor:
     """What nodules add to the picture, shape `(B, H, W)`."""
     number, size, opacity, side, zone = labels
-    radius = _rows(_RADII, size) * (1 + 0.08 * draws[0])
+    radius = numbers_of(_RADII, size)[0] * (1 + 0.08 * draws[0])
     gap = radius + 0.03
     across = x - tf.where(side == PHANTOM_ATTRIBUTES["side"].index("left"), 0.5, -0.5)[:, None, None] - 0.04 * draws[1]
-    down = y - _rows(_HEIGHTS, zone) - 0.03 * draws[2]
-    added, steepness = (column[:, None, None] for column in tf.unstack(tf.gather(_table(_OPACITIES), opacity), axis=1))
+    down = y - numbers_of(_HEIGHTS, zone)[0] - 0.03 * draws[2]
+    added, steepness = numbers_of(_OPACITIES, opacity)
     covers = []
     for middle in tf.unstack(tf.gather(_NODULES, number), axis=1):
         at_x, at_y = middle[:, 0, None, None] * gap, middle[:, 1, None, None] * gap

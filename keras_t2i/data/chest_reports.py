@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 __all__ = ["PHANTOM_ATTRIBUTES", "phantom_reports"]
@@ -109,5 +111,4 @@ def _report(text: str, phrases: dict[str, tuple[str, ...]], labels: np.ndarray, 
     for name, (without, with_it) in phrases.items():
         column = list(PHANTOM_ATTRIBUTES).index(name)
         said[name] = (with_it if labels[column] else without).format(words[name].partition(" ")[0])
-    report = text.format(**said)
-    return report.replace(". one", ". One").replace(". two", ". Two").replace(". three", ". Three")
+    return re.sub(r"(?<=\. )[a-z]", lambda letter: letter[0].upper(), text.format(**said))
