@@ -115,7 +115,7 @@ class Judge:
 def statistics(pool: keras.KerasTensor, maps: list[keras.KerasTensor]) -> keras.KerasTensor:
     """What tells styles: what is in a picture, and how strong and how uneven each feature of it is."""
     moments = [moment(each, axis=(1, 2)) for each in maps for moment in (keras.ops.mean, keras.ops.std)]
-    return keras.ops.concatenate([pool, *moments], axis=-1)
+    return layers.Concatenate()([pool, *moments])
 
 
 def linear(features: np.ndarray, labels: list[int], num_labels: int = len(STYLES)) -> Any:
