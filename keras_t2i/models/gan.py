@@ -18,7 +18,7 @@ from keras_t2i.networks.base import Discriminator, Generator, Network
 from keras_t2i.objectives import losses
 from keras_t2i.objectives.adversarial import AdversarialObjective
 from keras_t2i.objectives.augmentation import CaptionAugmentation
-from keras_t2i.objectives.variety import Variety, in_pairs
+from keras_t2i.objectives.variety import Variety
 
 __all__ = ["TextToImageGAN"]
 
@@ -121,8 +121,7 @@ class TextToImageGAN(TextToImage):
                 can be followed more closely than in training, or avoided: see `generate`.
             generator_terms: Further terms of the generator's loss (`losses.GeneratorTerm`), for instance
                 `keras_t2i.losses.ContentStyle`.
-            variety: What makes two images of a caption differ, where a generator is to draw more than one: then the
-                step draws every second caption twice, and the others not.
+            variety: What makes images of a caption differ as real ones do, by their noise.
             ema_decay: Decay of the averaged generator, which is the one used for images, evaluation and export.
             metrics: What `evaluate` and `fit(validation_data=...)` report beside the losses: metrics whose
                 `update_state` takes the batch and the images generated for it, as those of `keras_t2i.metrics`.
@@ -131,7 +130,8 @@ class TextToImageGAN(TextToImage):
 
         Raises:
             ValueError: for an unknown loss or penalty, a `matching_weight` outside [0, 1], augmentation of captions
-                that the networks read themselves, `variety` beside terms that want the one image of a caption, or, on
+                that the networks read themselves, `variety` beside terms that want the one image of a caption or with
+                less noise than it is to be read from, or, on
                 several devices, a penalty beside batch normalization in the discriminator.
         """
         can_match = type(self.discriminator).match is not Discriminator.match
@@ -144,6 +144,11 @@ class TextToImageGAN(TextToImage):
         if variety is not None and any(getattr(term, "compares_with_real", False) for term in generator_terms):
             raise ValueError(
                 "`variety` asks for several images of a caption, and a generator term for its one: drop one."
+            )
+        if variety is not None and variety.num_numbers >= self.generator.latent_dim:
+            raise ValueError(
+                f"`variety` reads {variety.num_numbers} numbers of the noise before the last; this generator has "
+                f"{self.generator.latent_dim}."
             )
         if keras.config.dtype_policy().name == "mixed_float16":
             raise ValueError("mixed_float16 would need loss scaling for two optimizers; use mixed_bfloat16 instead.")
@@ -171,26 +176,23 @@ class TextToImageGAN(TextToImage):
         if latents is None:
             latents = replicas.normal((ops.shape(images)[0], *self.generator.noise_shape), seed=seed)
         network = self.generator if training else self.ema_generator
-        drawn = condition
-        if training and self.variety is not None:
-            drawn = {name: in_pairs(rows) for name, rows in condition.items()}
-            latents = network.mirrored_like(latents, in_pairs(latents))  # Mirroring is no variety.
         draw = next((term.draw for term in self.generator_terms if training and hasattr(term, "draw")), None)
         if draw is None:
-            drawing = network(latents, network.select(drawn), training=training)
+            drawing = network(latents, network.select(condition), training=training)
         else:
-            drawing = draw(network, images, latents, network.select(drawn))
-        generated = network.completed(drawing, drawn)
-        inputs = {"images": images, "latents": latents, "drawing": drawing, **drawn}
+            drawing = draw(network, images, latents, network.select(condition))
+        generated = network.completed(drawing, condition)
+        inputs = {"images": images, "latents": latents, "drawing": drawing, **condition}
         if training and any(map(losses.is_alone, self.generator_terms)):
             return self._unjudged(generated, inputs)
-        text, drawn_text = self.discriminator.select(condition), self.discriminator.select(drawn)
-        verdict = self.objective(self.discriminator, images, generated, text, training, drawn_text)
+        text = self.discriminator.select(condition)
+        verdict = self.objective(self.discriminator, images, generated, text, training)
         if not training:
             return {}, {**verdict._asdict(), "penalty": ops.zeros(()), "generated": generated}
         generator_loss = verdict.generator_loss + sum(term(generated, inputs) for term in self.generator_terms)
         if self.variety is not None:
-            generator_loss += self.variety(generated)
+            layouts = self.discriminator.layout(network.unmirrored(generated, latents))
+            generator_loss += self.variety(layouts, latents, condition["sentence_embeddings"])
         step = self.discriminator_optimizer.iterations
         penalty = self.objective.penalty(self.discriminator, step, images, generated, text)
         numbers = {**verdict._asdict(), "generator_loss": generator_loss, "penalty": penalty}

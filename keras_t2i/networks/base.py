@@ -10,9 +10,13 @@ from keras import ops
 
 from keras_t2i.core.backend import example
 from keras_t2i.core.keras_internals import own_layers
+from keras_t2i.core.pixels import resize
 from keras_t2i.networks.text_tower import TextTower
 
 __all__ = ["Discriminator", "Generator", "Network"]
+
+_CELLS = 8
+"""Of an image, in each direction, by which layouts are told."""
 
 
 class Network(keras.Model):
@@ -177,9 +181,9 @@ class Generator(Network):
         """
         return latents[:, :length]
 
-    def mirrored_like(self, latents: Any, others: Any) -> Any:
-        """The same noise, so that it draws a mirror image where other noise of the same shape does."""
-        return latents
+    def unmirrored(self, images: Any, latents: Any) -> Any:
+        """What it drew from noise, with those that are mirror images mirrored back."""
+        return images
 
     def encoded(self, images: Any) -> Any:
         """What is learned of images in [-1, 1], shape `(B, H, W, 3)`: themselves, or an autoencoder's latents."""
@@ -242,6 +246,18 @@ class Discriminator(Network):
         `TextToImageGAN.compile` possible.
         """
         raise NotImplementedError(f"{type(self).__name__} has no common space of images and captions to match in.")
+
+    def layout(self, images: Any) -> Any:
+        """What it tells layouts by, with weights that are not trained: the colors of 8 x 8 cells.
+
+        Args:
+            images: Images in [-1, 1], shape `(B, image_size, image_size, 3)`.
+
+        Returns:
+            Float32, shape `(B, F)`.
+        """
+        cells = resize(ops.cast(images, "float32"), _CELLS)
+        return ops.reshape(cells, (-1, 3 * _CELLS**2))
 
     def call(self, images: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         return self.judge(self.extract(images, training=training), sentence_embeddings, training=training)

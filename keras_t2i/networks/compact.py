@@ -144,18 +144,15 @@ class CompactGenerator(Generator):
         features = (adjust or _as_it_is)(self.full_size(self.upsample(self.activate(self.normalize(features)))))
         images = self.to_image(self.activate(self.normalize(features)))
         images = ops.tanh(ops.cast(images, "float32"))
-        if not self.mirrored or adjust is not None:
-            return images
-        return ops.where(latents[:, -1:, None, None] < 0.0, ops.flip(images, axis=2), images)
+        return images if adjust is not None else self.unmirrored(images, latents)
 
     def mirror(self, mirrored: bool) -> None:
         self.mirrored = mirrored
 
-    def mirrored_like(self, latents: Any, others: Any) -> Any:
+    def unmirrored(self, images: Any, latents: Any) -> Any:
         if not self.mirrored:
-            return latents
-        last = ops.abs(latents[:, -1:]) * ops.sign(others[:, -1:])
-        return ops.concatenate([latents[:, :-1], last], axis=1)
+            return images
+        return ops.where(latents[:, -1:, None, None] < 0.0, ops.flip(images, axis=2), images)  # Undoes itself.
 
     def get_config(self) -> dict[str, Any]:
         names = (*self.inherited, "text_width", "widths", "attention_at", "activation")

@@ -44,9 +44,6 @@ class NestedGenerator(Generator):
     def mirror(self, mirrored: bool) -> None:
         self.source.mirror(mirrored)
 
-    def mirrored_like(self, latents: Any, others: Any) -> Any:
-        return self.source.mirrored_like(latents, others)
-
     def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
         return self.source.features(latents, sentence_embeddings, training=training)
 

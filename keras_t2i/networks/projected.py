@@ -25,6 +25,9 @@ _PACKAGE = "keras_t2i"
 _TAPS = {"stride_4": 6.0, "stride_8": 5.0, "stride_16": 4.0, "stride_32": 1.5}
 """What is looked at, and the standard deviation it has on photographs, so that no scale drowns the others."""
 
+_LAYOUT_SIZE, _DEVIATION = 64, 4.0
+"""Pixels at which layouts are looked at, and the standard deviation of what is seen in each of 4 x 4 cells."""
+
 
 @keras.saving.register_keras_serializable(_PACKAGE)
 class ProjectedDiscriminator(ProjectionDiscriminator):
@@ -86,7 +89,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         self.widths = tuple(widths)
         self.head_width = head_width
         self.activation, self.depth = activation, check_depth(depth)
-        self.backbone = build_mobilenet_v2(None, input_size, _TAPS, name="backbone")
+        self.backbone = build_mobilenet_v2(None, None, _TAPS, name="backbone")
         fixed: dict[str, Any] = {"kernel_size": 1, "use_bias": False, "dtype": "float32"}
         self.mix_channels = [
             layers.Conv2D(width, name=f"channels_{i}", kernel_initializer=_random(1.0 / deviation), **fixed)
@@ -144,6 +147,12 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
     def maps(self, images: Any) -> list[Any]:
         """What the frozen network sees in images, at strides 4, 8, 16 and 32, shapes `(B, h, w, C)`."""
         return self.backbone(resize(images, self.input_size), training=False)
+
+    def layout(self, images: Any) -> Any:
+        """What the frozen network sees in 4 x 4 cells of images, at strides 8 and 16 of 64 pixels."""
+        _, *maps, _ = self.backbone(resize(images, _LAYOUT_SIZE), training=False)
+        cells = [resize(each, 4) / (_DEVIATION * (16 * each.shape[-1]) ** 0.5) for each in maps]
+        return ops.concatenate([ops.reshape(each, (-1, 16 * each.shape[-1])) for each in cells], axis=-1)
 
     def extract(self, images: Any, training: bool | None = None) -> list[Any]:
         taps = self.maps(images)

@@ -57,9 +57,7 @@ class AdversarialObjective:
         self.contrastive_weight = contrastive_weight
         self.augmentation = augmentation
 
-    def __call__(
-        self, discriminator: Any, images: Any, generated: Any, text: Any, training: bool, generated_text: Any = None
-    ) -> Verdict:
+    def __call__(self, discriminator: Any, images: Any, generated: Any, text: Any, training: bool) -> Verdict:
         """Judges real and generated images with their captions, and real ones with the caption of the next image.
 
         Args:
@@ -68,14 +66,12 @@ class AdversarialObjective:
             generated: Generated ones of the same captions and shape.
             text: What the discriminator reads of the captions: a tensor, or a dictionary of tensors, `B` rows each.
             training: As in Keras; augmentation is applied where it is true.
-            generated_text: The same of the captions of the generated images, where these are others.
         """
-        drawn_text = text if generated_text is None else generated_text
         judge = discriminator.judge
         real_features = discriminator.extract(self.augmented(images, training), training=training)
         fake_features = discriminator.extract(self.augmented(generated, training), training=training)
         real_logits = judge(real_features, text, training=training)
-        fake_logits = judge(fake_features, drawn_text, training=training)
+        fake_logits = judge(fake_features, text, training=training)
         # Captions are compared with all others of the batch, also with those that other devices work on.
         every = _each(replicas.whole, text)
         mismatched_logits = judge(real_features, _each(replicas.own, _each(_next, every)), training=training)
@@ -90,10 +86,10 @@ class AdversarialObjective:
         generator_loss = ops.mean(self.loss.generator(fake_logits, real_logits))
         if self.contrastive_weight:
             match, weight = discriminator.match, self.contrastive_weight
-            every_drawn = every if generated_text is None else _each(replicas.whole, drawn_text)
-            real, fake = match(real_features, every), match(fake_features, every_drawn)
-            discriminator_loss += weight * ops.mean(losses.contrastive(real, *_same(every)))
-            generator_loss += weight * ops.mean(losses.contrastive(fake, *_same(every_drawn)))
+            real, fake = match(real_features, every), match(fake_features, every)
+            same_and_own = _same(every)
+            discriminator_loss += weight * ops.mean(losses.contrastive(real, *same_and_own))
+            generator_loss += weight * ops.mean(losses.contrastive(fake, *same_and_own))
         preferred = ops.cast(real_logits > mismatched_logits, "float32")
         accuracy = ops.divide_no_nan(replicas.count() * ops.sum(differs * preferred), ops.sum(differing))
         return Verdict(discriminator_loss, generator_loss, accuracy)

@@ -2,85 +2,136 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_t2i.core import replicas
+__all__ = ["NUM_NUMBERS", "Variety"]
 
-__all__ = ["Variety", "in_pairs", "layout_distance"]
-
-_CELLS = 8
-
-
-def layout_distance(first: Any, second: Any) -> Any:
-    """How far apart two images are in what lies where: the mean absolute difference of 8 x 8 cells of their colors.
-
-    The mean color of each image is taken away first: lighter and darker ones of the same layout do not differ.
-
-    Args:
-        first: Images in [-1, 1], shape `(N, H, W, 3)`.
-        second: Their counterparts, of the same shape.
-
-    Returns:
-        Distances, shape `(N,)`.
-    """
-    return ops.mean(ops.abs(_layout(first) - _layout(second)), axis=(1, 2, 3))
-
-
-def _layout(images: Any) -> Any:
-    size = images.shape[1] // _CELLS
-    cells = ops.average_pool(images, size, size)
-    return cells - ops.mean(cells, axis=(1, 2), keepdims=True)
+NUM_NUMBERS = 16
+"""Ways in which images of a caption differ that the noise is to say, at most."""
+_RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0)
+_ROUNDS = 4
+"""Of the search for directions of the largest variance; each makes smaller ones so many orders smaller."""
+_LEAST = 1e-4
+"""Of the largest variance: along directions of less, images do not differ."""
+_SPARE = 16
+"""Further directions that are searched for, so that those wanted are exact."""
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class Variety:
-    """A term for the generator's loss: how much less two images of a caption differ than two real ones do.
+    """A term for the generator's loss: how far some numbers of the noise are from what is read of them in the drawing.
 
     A discriminator that sees one image at a time does not notice that each caption has one picture, as long as captions
-    have different ones. With this term, `TextToImageGAN` draws half of a batch's captions, each from two noises, at no
-    further cost.
+    have different ones. Here some numbers of the noise are to say in which of the ways in which real images of a
+    caption differ most a drawing differs, and how far: two noises are then two pictures. What is read is linear: what a
+    discriminator tells layouts by, less what the caption lets expect, in directions of the largest variance among real
+    images. Of these it is uncorrelated with unit variance, so that standard normal noise has what they have.
 
     Reference:
-        Mode Seeking Generative Adversarial Networks (Mao et al., 2019), arXiv:1903.05628. Differs: no more is asked
-        than real images have; and by layout, not by pixels or features, which can differ without being seen to.
+        InfoGAN (Chen et al., 2016), arXiv:1606.03657. Differs: what is read is known from real images beforehand and
+        not learned, so that it means what differs in those, and there is something to follow from the first step on.
 
     Args:
-        distance: The mean `layout_distance` of pairs of real images that one caption could have described.
-        weight: Factor on the share of it that is missing.
+        weights: From what a discriminator tells layouts by to the numbers, float32, shape `(F, K)`.
+        text_weights: From sentence embeddings to what is expected of the numbers, float32, shape `(D, K)`.
+        offset: What is subtracted too, shape `(K,)`.
+        share: How far images are to differ, in parts of how far real ones do.
+        weight: Factor on the mean squared difference.
 
     Call arguments:
-        generated: Images in [-1, 1], of which rows 2k and 2k + 1 are of one caption, shape `(B, H, W, 3)`.
+        layouts: What a discriminator tells layouts by in drawings, shape `(B, F)`.
+        latents: Their noise, shape `(B, Z)`: the `K` numbers before the last are meant, since the last may mirror.
+        sentence_embeddings: Those of their captions, shape `(B, D)`.
 
     Returns:
-        A scalar, from 0 where they differ as much as real ones to `weight` where they are alike.
+        A scalar, `weight` times `share` squared where drawings are what their captions let expect, whatever the noise.
 
     Raises:
-        ValueError: if `distance` is not positive or `weight` negative.
+        ValueError: if `share` is not positive or `weight` negative.
     """
 
-    def __init__(self, distance: float, weight: float = 1.0) -> None:
-        if not distance > 0 or weight < 0:
-            raise ValueError(f"`distance` must be positive and `weight` at least 0; got {distance} and {weight}.")
-        self.distance = float(distance)
-        self.weight = float(weight)
-
-    def __call__(self, generated: Any) -> Any:
-        pairs = ops.shape(generated)[0] // 2
-        images = ops.cast(generated[: 2 * pairs], "float32")
-        (found,) = replicas.mean([ops.mean(layout_distance(images[::2], images[1::2]))])
-        return self.weight * ops.relu(1.0 - found / self.distance)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"distance": self.distance, "weight": self.weight}
+    def __init__(self, weights: Any, text_weights: Any, offset: Any, share: float = 1.0, weight: float = 2.0) -> None:
+        if not share > 0 or weight < 0:
+            raise ValueError(f"`share` must be positive and `weight` at least 0; got {share} and {weight}.")
+        arrays = (weights, text_weights, offset)
+        self.weights, self.text_weights, self.offset = (np.asarray(array, np.float32) for array in arrays)
+        self.share, self.weight = float(share), float(weight)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Variety:
+    def of(cls, layouts: np.ndarray, sentence_embeddings: np.ndarray, most: int = NUM_NUMBERS, **options: Any) -> Self:
+        """The term for what real images of a caption differ in.
+
+        Args:
+            layouts: What a discriminator tells layouts by in real images, float32, shape `(N, F)`.
+            sentence_embeddings: Of a caption of each, shape `(N, D)`; zeros where they are not to be looked at.
+            most: Numbers at most, fewer than the noise has; never more than `NUM_NUMBERS`.
+            **options: `share` and `weight`.
+        """
+        layouts, texts = layouts.astype(np.float32), sentence_embeddings.astype(np.float64)
+        mean, text_mean = layouts.mean(axis=0), texts.mean(axis=0)
+        expecting, left = _expectation(texts - text_mean, layouts - mean)
+        directions, deviations = _largest(left, min(NUM_NUMBERS, most, *(size - 1 for size in left.shape)))
+        weights = directions / deviations
+        text_weights = expecting @ weights
+        return cls(weights, text_weights, mean @ weights - text_mean @ text_weights, **options)
+
+    @property
+    def num_numbers(self) -> int:
+        """How many numbers of the noise it is about, `K`; 0 where the images of each caption are all the same."""
+        return len(self.offset)
+
+    def read(self, layouts: Any, sentence_embeddings: Any) -> Any:
+        """The numbers that images show, shape `(B, K)`; arguments as those of a call."""
+        embeddings = ops.cast(sentence_embeddings, "float32")
+        return ops.matmul(layouts, self.weights) - ops.matmul(embeddings, self.text_weights) - self.offset
+
+    def __call__(self, layouts: Any, latents: Any, sentence_embeddings: Any) -> Any:
+        wanted = self.share * ops.cast(latents[:, -1 - self.num_numbers : -1], "float32")
+        return self.weight * ops.mean(ops.square(self.read(layouts, sentence_embeddings) - wanted))
+
+    def get_config(self) -> dict[str, Any]:
+        arrays = {name: getattr(self, name).tolist() for name in ("weights", "text_weights", "offset")}
+        return {**arrays, "share": self.share, "weight": self.weight}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
 
-def in_pairs(rows: Any) -> Any:
-    """Rows of which each with an odd number is that before it."""
-    return ops.take(rows, 2 * (ops.arange(ops.shape(rows)[0]) // 2), axis=0)
+def _expectation(texts: np.ndarray, layouts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What centered texts let expect of centered layouts, by ridge regression, and what is then left of each layout.
+
+    Each is expected from all others, without which texts that are as many as their numbers would explain everything;
+    the ridge is that which leaves least so.
+    """
+    left, scales, right = np.linalg.svd(texts, full_matrices=False)
+    left = left.astype(np.float32)
+    common = left.T @ layouts
+    found: list[tuple[float, float, np.ndarray]] = []
+    for ridge in _RIDGES:
+        kept = scales**2 / np.maximum(scales**2 + ridge * np.mean(scales**2), 1e-12)
+        own = np.square(left) @ kept.astype(np.float32)
+        rest = (layouts - (left * kept.astype(np.float32)) @ common) / (1.0 - own)[:, None]
+        found.append((float(np.mean(np.square(rest))), ridge, rest))
+    _, ridge, rest = min(found, key=lambda each: each[0])
+    factors = scales / np.maximum(scales**2 + ridge * np.mean(scales**2), 1e-12)
+    return right.T @ (factors[:, None] * common), rest
+
+
+def _largest(rows: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Directions of the largest variance of rows, shape `(F, K)`, and the deviations along them; `number` at most.
+
+    Reference:
+        Finding structure with randomness (Halko et al., 2011), arXiv:0909.4061.
+    """
+    width = min(number + _SPARE, rows.shape[1])
+    sketch = np.random.default_rng(0).normal(size=(rows.shape[1], width)).astype(np.float32)
+    for _ in range(_ROUNDS):
+        sketch, _ = np.linalg.qr(rows.T @ (rows @ sketch))
+    variances, turned = np.linalg.eigh(np.cov(rows @ sketch, rowvar=False))
+    chosen = [place for place in np.argsort(variances)[::-1][:number] if variances[place] > _LEAST * variances.max()]
+    return sketch @ turned[:, chosen], np.sqrt(variances[chosen])

@@ -16,23 +16,21 @@ from keras_t2i import data
 from keras_t2i.core import specs
 from keras_t2i.core.backend import has_bfloat16
 from keras_t2i.core.cache import cache_directory
-from keras_t2i.core.pixels import from_bytes
-from keras_t2i.data import RENDERED, CaptionedImages, Inventory, Split
+from keras_t2i.data import RENDERED, CaptionedImages, Inventory
 from keras_t2i.data.codes import coded
 from keras_t2i.data.names import PACKED, TFDS, is_folder
-from keras_t2i.data.pairs import real_pairs
 from keras_t2i.image_features import ImageFeatures
 from keras_t2i.models import DiffusionTextToImage, TextToImage, TextToImageGAN, build_gan, compile_gan, files
 from keras_t2i.models.recipes import recipe_of
 from keras_t2i.networks.base import Generator
 from keras_t2i.objectives import losses
 from keras_t2i.objectives.augmentation import CaptionAugmentation, DiffAugment
-from keras_t2i.objectives.variety import Variety, layout_distance
 from keras_t2i.presets import names
 from keras_t2i.runs.captions import check_captions
 from keras_t2i.runs.config import NONE, RunConfig, options_of
 from keras_t2i.runs.derived import card
 from keras_t2i.runs.imported import imported
+from keras_t2i.runs.variety import variety_of
 from keras_t2i.text import CachedTextEncoder, CaptionEncoder, TextEncoder
 from keras_t2i.transfer import Plan, draw_pairs, strategies
 
@@ -42,10 +40,6 @@ _FEW_IMAGES = 1000
 """Below so many images, fine-tuning augments them unless told not to: the discriminator would learn them by heart."""
 _MANY_IMAGES = 20_000
 """From so many on, packing is worth its time."""
-_LOOKED_AT = 20_000
-"""Of images that are not in memory, those among which pairs are looked for that one caption could have described."""
-_COMPARED = 512
-"""Captions of which the variety of real images is measured, at most."""
 _BATCH, _SMALL_BATCH = 32, 8
 """Images in a batch; the second of fine-tuning on few images, as `examples/benchmarks/` measured it."""
 
@@ -105,7 +99,7 @@ def prepare(config: RunConfig, run_dir: Path | None = None, changed_data: bool =
     images = _coded(model, images)
     if config.strategy is None:
         if isinstance(model, TextToImageGAN):
-            model.variety = _variety(config, model, images.train_split)
+            model.variety = variety_of(config, model, images.train_split)
         return Prepared(config, model, images)
     return _transferring(config, model, images, encoder, centering)
 
@@ -262,36 +256,6 @@ def _release_text_encoder(config: RunConfig, model: TextToImage) -> None:
     place = names.resolve(imported(str(config.start_from))) / files.TEXT_ENCODER
     model.text_encoder = None
     model.text_of = {**about, "files": str(place.resolve())}
-
-
-def _variety(config: RunConfig, model: TextToImageGAN, split: Split) -> Variety | None:
-    """What makes images of a caption differ as real ones do: where it is asked for, or real ones share captions.
-
-    A model of `projected` from before there was such a thing is trained on as it was.
-    """
-    wanted = config.family == "projected" and getattr(model.generator, "normalized", False)
-    share = float(wanted) if config.variety is None else config.variety
-    if not share or config.content_features or config.reconstruction:
-        return None
-    random = np.random.default_rng(config.seed)
-    if split.load_texts is not None:
-        count = min(split.num_images, _LOOKED_AT)
-        split = split.subset(np.sort(random.choice(split.num_images, count, replace=False)))
-    numbers = random.permutation(split.num_images)[:_COMPARED]
-    captions = [split.captions[random.choice(split.caption_ids[number])] for number in numbers]
-    position = {caption: place for place, caption in enumerate(split.captions)}
-
-    def embed(those: Sequence[str]) -> np.ndarray:
-        assert split.embeddings is not None
-        return split.embeddings[[position[caption] for caption in those]]
-
-    labels = None if split.labels is None else split.labels[numbers]
-    pairs = real_pairs(split, captions, labels, None if config.variety is None else embed, config.seed)
-    if pairs is None:
-        return None
-    both = (from_bytes(images.astype(np.float32)) for images in pairs.pixels(split, seed=0))
-    distance = float(np.mean(layout_distance(*both)))
-    return Variety(share * distance) if distance > 0 else None
 
 
 def _drawn_by_teacher(
