@@ -132,6 +132,9 @@ class GuidedGenerator(NestedGenerator):
         text = self.source.select(sentence_embeddings)
         return self.source(latents, text, training=training, adjust=adjust)
 
+    def unmirrored(self, images: Any, latents: Any) -> Any:
+        return images  # A picture that is given is not mirrored, and neither is what is drawn for it.
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "image_input": self.image_input, "width": self.width}
 

@@ -44,6 +44,9 @@ class NestedGenerator(Generator):
     def mirror(self, mirrored: bool) -> None:
         self.source.mirror(mirrored)
 
+    def unmirrored(self, images: Any, latents: Any) -> Any:
+        return self.source.unmirrored(images, latents)
+
     def features(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> list[Any]:
         return self.source.features(latents, sentence_embeddings, training=training)
 

@@ -9,6 +9,7 @@ from checks import EMBEDDING_DIM, built_networks, make_batch, move_weights, tiny
 
 from keras_t2i import TextToImageGAN, losses
 from keras_t2i.models import build_gan, family_of, files
+from keras_t2i.networks import GuidedGenerator, UpscaledGenerator
 from keras_t2i.networks.compact import CompactGenerator, UpBlock
 from keras_t2i.networks.projected import ProjectedDiscriminator
 from keras_t2i.runs import RunConfig
@@ -230,6 +231,24 @@ def test_mirror_images_are_mirrored_back():
     drawn = generator(noise, batch["sentence_embeddings"])
     np.testing.assert_array_equal(generator.unmirrored(drawn, noise), upright)
     np.testing.assert_array_equal(plain.unmirrored(upright, noise), upright)
+
+
+def test_what_draws_with_a_generator_that_mirrors_is_mirrored_back_where_it_was_mirrored():
+    """A second stage enlarges mirror images; what completes a picture draws none."""
+    noise = np.abs(np.random.default_rng(1).normal(size=(8, 6)).astype("float32"))
+    turned = np.concatenate([noise[:, :-1], -noise[:, -1:]], axis=1)
+    batch = make_batch(8, seed=3)
+    large = UpscaledGenerator(mirroring(), image_size=64, width=4, depth=1)
+    large.build_for(EMBEDDING_DIM)
+    drawn = np.asarray(large(turned, batch["sentence_embeddings"]))
+    np.testing.assert_array_equal(large.unmirrored(drawn, turned), drawn[:, :, ::-1])
+    np.testing.assert_array_equal(large.unmirrored(drawn, noise), drawn)
+    guided = GuidedGenerator(mirroring(), width=4)
+    guided.build_for(EMBEDDING_DIM)
+    condition = {"sentence_embeddings": batch["sentence_embeddings"], **guided.given(batch["images"], 0)}
+    of_picture = np.asarray(guided(turned, condition))
+    np.testing.assert_array_equal(guided.unmirrored(of_picture, turned), of_picture)
+    np.testing.assert_allclose(of_picture, mirroring(False)(turned, batch["sentence_embeddings"]), atol=1e-5)
 
 
 def test_a_run_mirrors_where_its_images_are_and_goes_on_as_it_was_begun(tmp_path):
