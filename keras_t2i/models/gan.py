@@ -131,8 +131,8 @@ class TextToImageGAN(TextToImage):
         Raises:
             ValueError: for an unknown loss or penalty, a `matching_weight` outside [0, 1], augmentation of captions
                 that the networks read themselves, `variety` beside terms that want the one image of a caption or with
-                less noise than it is to be read from, or, on
-                several devices, a penalty beside batch normalization in the discriminator.
+                less noise than it reads, or, on several devices, a penalty beside batch normalization in the
+                discriminator.
         """
         can_match = type(self.discriminator).match is not Discriminator.match
         if contrastive_weight and not can_match:

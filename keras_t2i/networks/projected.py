@@ -151,8 +151,8 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
     def layout(self, images: Any) -> Any:
         """What the frozen network sees in 4 x 4 cells of images, at strides 8 and 16 of 64 pixels."""
         _, *maps, _ = self.backbone(resize(images, _LAYOUT_SIZE), training=False)
-        cells = [resize(each, 4) / (_DEVIATION * (16 * each.shape[-1]) ** 0.5) for each in maps]
-        return ops.concatenate([ops.reshape(each, (-1, 16 * each.shape[-1])) for each in cells], axis=-1)
+        cells = [ops.reshape(resize(each, 4), (-1, 16 * each.shape[-1])) for each in maps]
+        return ops.concatenate([each / (_DEVIATION * each.shape[-1] ** 0.5) for each in cells], axis=-1)
 
     def extract(self, images: Any, training: bool | None = None) -> list[Any]:
         taps = self.maps(images)

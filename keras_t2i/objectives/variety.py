@@ -111,14 +111,13 @@ def _expectation(texts: np.ndarray, layouts: np.ndarray) -> tuple[np.ndarray, np
     left, scales, right = np.linalg.svd(texts, full_matrices=False)
     left = left.astype(np.float32)
     common = left.T @ layouts
-    found: list[tuple[float, float, np.ndarray]] = []
+    found: list[tuple[float, np.ndarray, np.ndarray]] = []
     for ridge in _RIDGES:
-        kept = scales**2 / np.maximum(scales**2 + ridge * np.mean(scales**2), 1e-12)
-        own = np.square(left) @ kept.astype(np.float32)
-        rest = (layouts - (left * kept.astype(np.float32)) @ common) / (1.0 - own)[:, None]
-        found.append((float(np.mean(np.square(rest))), ridge, rest))
-    _, ridge, rest = min(found, key=lambda each: each[0])
-    factors = scales / np.maximum(scales**2 + ridge * np.mean(scales**2), 1e-12)
+        factors = scales / np.maximum(scales**2 + ridge * np.mean(scales**2), 1e-12)
+        kept = (scales * factors).astype(np.float32)
+        rest = (layouts - (left * kept) @ common) / (1.0 - np.square(left) @ kept)[:, None]
+        found.append((float(np.mean(np.square(rest))), factors, rest))
+    _, factors, rest = min(found, key=lambda each: each[0])
     return right.T @ (factors[:, None] * common), rest
 
 
