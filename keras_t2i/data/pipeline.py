@@ -87,7 +87,7 @@ class CaptionedImages:
                 deterministic=True,
             )
 
-        dataset = epochs.flat_map(one_epoch).prefetch(2)
+        dataset = _untuned(epochs.flat_map(one_epoch).prefetch(2))
         return dataset.apply(tf.data.experimental.assert_cardinality(steps))
 
     def train_from(self, step: int = 0) -> tf.data.Dataset:
@@ -97,9 +97,10 @@ class CaptionedImages:
         """
         numbers = tf.data.Dataset.range(step, tf.int64.max)
         seed = tf.constant(self.seed, tf.int64)
-        return numbers.map(
+        batches = numbers.map(
             lambda number: self._train_batch(number, seed), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        ).prefetch(2)
+        )
+        return _untuned(batches.prefetch(2))
 
     @property
     def validation(self) -> tf.data.Dataset | None:
@@ -124,7 +125,7 @@ class CaptionedImages:
             return {"images": self._shaped(split.load_images(indices, seeds)), **known}
 
         batches = tf.data.Dataset.range(split.num_images).batch(self.batch_size)
-        return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+        return _untuned(batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2))
 
     def validation_sample(self, max_images: int) -> tf.data.Dataset | None:
         """`validation` of so many held-out images at most: drawn by the seed, always the same, where there are more.
@@ -219,3 +220,14 @@ class CaptionedImages:
 
     def _shaped(self, images: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(images, (None, self.image_size, self.image_size, 3))
+
+
+def _untuned(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Batches whose buffers and threads TensorFlow does not tune as it goes.
+
+    What tunes them sleeps in between, twice as long each time, up to a minute, and is not woken when an iteration ends
+    before its data do: whoever drops the iterator waits.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)

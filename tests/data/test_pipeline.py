@@ -75,6 +75,13 @@ def test_every_image_once_in_each_epoch_of_the_stream(num_images: int) -> None:
         assert len({tuple(epoch) for epoch in epochs}) > 10, "the order must change from epoch to epoch"
 
 
+def test_whoever_drops_an_iterator_need_not_wait() -> None:
+    data = numbered(num_images=12)
+    for batches in (data.train_from(0), data.train, data.validation):
+        assert batches is not None
+        assert batches.options().autotune.enabled is False  # Its thread sleeps for up to a minute, and is not woken.
+
+
 def test_seed_decides_the_order() -> None:
     first, same, other = (image_numbers(taken(numbered(seed=seed).train_from(0), 5)) for seed in (1, 1, 2))
     assert first == same != other
