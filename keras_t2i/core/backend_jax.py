@@ -19,6 +19,7 @@ __all__ = [
     "cond_or_zero",
     "example",
     "has_bfloat16",
+    "has_fast_transposes",
     "input_gradients",
     "jitted",
     "mean_of_replicas",
@@ -36,6 +37,11 @@ def has_bfloat16() -> bool:
     """Whether there is an accelerator that is faster in bfloat16."""
     device = jax.local_devices()[0]
     return device.platform == "tpu" or float(getattr(device, "compute_capability", None) or 0) >= _FROM
+
+
+def has_fast_transposes() -> bool:
+    """Whether a transposed convolution takes as long as its multiplications: not on processors."""
+    return jax.default_backend() != "cpu"
 
 
 def example(shape: Any) -> Any:

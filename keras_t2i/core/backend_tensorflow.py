@@ -11,6 +11,7 @@ __all__ = [
     "cond_or_zero",
     "example",
     "has_bfloat16",
+    "has_fast_transposes",
     "input_gradients",
     "jitted",
     "mean_of_replicas",
@@ -29,6 +30,11 @@ def has_bfloat16() -> bool:
     found = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     able = [details.get("compute_capability", (0, 0)) >= _FROM for details in found]
     return bool(tf.config.list_physical_devices("TPU")) or (bool(able) and all(able))
+
+
+def has_fast_transposes() -> bool:
+    """Whether a transposed convolution takes as long as its multiplications: everywhere."""
+    return True
 
 
 def example(shape: Any) -> Any:

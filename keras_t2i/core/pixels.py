@@ -9,6 +9,8 @@ import numpy as np
 __all__ = ["checked_picture", "from_bytes", "resize", "rounded", "to_bytes", "to_uint8"]
 
 _HALF = 127.5
+_FEW = 4
+"""Channels of pictures, unlike those of feature maps."""
 
 
 def checked_picture(image: Any) -> np.ndarray:
@@ -60,8 +62,15 @@ def resize(images: Any, size: int) -> Any:
     if images.shape[1] == images.shape[2] == size:
         return images
     _, height, width, _ = ops.shape(images)
-    rows = ops.einsum("sh,bhwc->bswc", _triangles(height, size, images.dtype), images)
-    return ops.einsum("sw,bhwc->bhsc", _triangles(width, size, images.dtype), rows)
+    channels = images.shape[-1]
+    to_rows, to_columns = (_triangles(old_size, size, images.dtype) for old_size in (height, width))
+    if channels > _FEW:
+        return ops.einsum("sw,bhwc->bhsc", to_columns, ops.einsum("sh,bhwc->bswc", to_rows, images))
+    # Products with a matrix of so few columns are slow: here, one acts on all channels of a row.
+    each = ops.einsum("sw,cd->wcsd", to_columns, ops.eye(channels, dtype=images.dtype))
+    lines = ops.reshape(images, (-1, height, width * channels))
+    resized = ops.matmul(to_rows, ops.matmul(lines, ops.reshape(each, (width * channels, size * channels))))
+    return ops.reshape(resized, (-1, size, size, channels))
 
 
 def _triangles(old_size: Any, size: int, dtype: Any) -> Any:

@@ -10,7 +10,7 @@ from keras import layers, ops
 
 from keras_t2i.networks.attention import SelfAttention, attention_size
 from keras_t2i.networks.base import Generator, check_depth, check_image_size
-from keras_t2i.networks.blocks import Block, Modulation, convolution, unit_rms
+from keras_t2i.networks.blocks import Block, Modulation, convolution, convolve_doubled, unit_rms, upsample
 from keras_t2i.networks.families import ACTIVATIONS, Family
 from keras_t2i.networks.projection import ProjectionDiscriminator
 
@@ -116,7 +116,6 @@ class CompactGenerator(Generator):
         form = (activation, normalized, interpolation)
         self.blocks = [UpBlock(filters, *form, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])]
         self.attention = SelfAttention(name="attention") if self.attention_at else None
-        self.upsample = layers.UpSampling2D(2, interpolation=interpolation)
         self.full_size = convolution(max(1, self.widths[-1] // 2), name="full_size")
         self.to_image = convolution(3, scale=1.0, name="to_image")
 
@@ -133,7 +132,7 @@ class CompactGenerator(Generator):
         first = ops.reshape(self.to_features(joined), (-1, self.start_size, self.start_size, self.widths[0]))
         maps = [adjust(first)]
         for block in self.blocks:
-            features = block(maps[-1], style)
+            features = block(maps[-1], style, training=training)
             if self.attention is not None and features.shape[1] == self.attention_at:
                 features = self.attention(features)
             maps.append(adjust(features))
@@ -141,7 +140,8 @@ class CompactGenerator(Generator):
 
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None, adjust: Any = None) -> Any:
         features = self.features(latents, sentence_embeddings, training=training, adjust=adjust)[-1]
-        features = (adjust or _as_it_is)(self.full_size(self.upsample(self.activate(self.normalize(features)))))
+        features = self.activate(self.normalize(features))
+        features = (adjust or _as_it_is)(convolve_doubled(self.full_size, features, self.interpolation, training))
         images = self.to_image(self.activate(self.normalize(features)))
         images = ops.tanh(ops.cast(images, "float32"))
         return images if adjust is not None else self.unmirrored(images, latents)
@@ -283,13 +283,13 @@ class UpBlock(Block):
         self.modulation_out = Modulation()
         self.conv_out = convolution(filters, scale=0.02)
         self.shortcut = convolution(filters, 1, scale=1.0, use_bias=False)
-        self.upsample = layers.UpSampling2D(2, interpolation=interpolation)
+        self.interpolation = interpolation
 
-    def call(self, features: Any, style: Any) -> Any:
+    def call(self, features: Any, style: Any, training: bool | None = None) -> Any:
         modulated = self.modulation_in(self.normalize(features), style)
-        residual = self.conv_in(self.upsample(self.activate(modulated)))
+        residual = convolve_doubled(self.conv_in, self.activate(modulated), self.interpolation, training)
         residual = self.conv_out(self.activate(self.modulation_out(self.normalize(residual), style)))
-        return self.upsample(self.shortcut(features)) + residual
+        return upsample(self.shortcut(features), self.interpolation) + residual
 
 
 class DownBlock(Block):

@@ -11,7 +11,7 @@ from keras import layers, ops
 from keras_t2i.core import replicas
 from keras_t2i.networks.attention import SelfAttention, attention_size
 from keras_t2i.networks.base import Discriminator, Generator, check_image_size
-from keras_t2i.networks.blocks import leaky, tile_text, upsample
+from keras_t2i.networks.blocks import convolve_doubled, leaky, tile_text, upsample
 from keras_t2i.networks.families import Family
 from keras_t2i.networks.spectral import SpectralConv2D, SpectralDense
 
@@ -113,7 +113,10 @@ class DCGANGenerator(Generator):
         features = ops.reshape(features, (-1, 4, 4, self.to_features.units // 16))
         maps = [ops.relu(self.normalizations[0](features, training=training))]
         for convolution, normalization in zip(self.convolutions, self.normalizations[1:], strict=True):
-            features = convolution(upsample(maps[-1]), training=training)
+            if self.spectral_normalization:
+                features = convolution(upsample(maps[-1]), training=training)
+            else:
+                features = convolve_doubled(convolution, maps[-1], training=training)
             features = ops.relu(normalization(features, training=training))
             if self.attention is not None and features.shape[1] == self.attention_at:
                 features = self.attention(features, training=training)

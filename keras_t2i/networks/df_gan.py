@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from keras_t2i.networks.base import Discriminator, Generator, check_image_size
-from keras_t2i.networks.blocks import leaky, tile_text, upsample
+from keras_t2i.networks.blocks import convolve_doubled, leaky, tile_text, upsample
 from keras_t2i.networks.families import Family
 
 __all__ = ["DFGANDiscriminator", "DFGANGenerator"]
@@ -56,11 +56,11 @@ class _FusionBlock(layers.Layer):
         if features_shape[-1] != self.filters:
             self.shortcut = layers.Conv2D(self.filters, 1)
 
-    def call(self, features: Any, condition: Any) -> Any:
+    def call(self, features: Any, condition: Any, training: bool | None = None) -> Any:
         residual = features
         for affine in self.affines_in:
             residual = leaky(affine(residual, condition))
-        residual = self.conv_in(upsample(residual))
+        residual = convolve_doubled(self.conv_in, residual, training=training)
         for affine in self.affines_out:
             residual = leaky(affine(residual, condition))
         return upsample(self.shortcut(features)) + self.conv_out(residual)

@@ -10,7 +10,7 @@ import keras
 from keras import layers, ops
 
 from keras_t2i.networks.base import Generator, check_image_size
-from keras_t2i.networks.blocks import Block, Modulation, convolution, silu, unit_rms
+from keras_t2i.networks.blocks import Block, Modulation, convolution, silu, unit_rms, upsample
 from keras_t2i.networks.families import Family
 from keras_t2i.networks.stepping import follow, shifted
 
@@ -95,7 +95,6 @@ class FlowGenerator(Generator):
         self.from_layout = convolution(coarse, 1, scale=1.0, use_bias=False, name="from_layout")
         self.halve = convolution(coarse, strides=2, scale=1.0, name="halve")
         self.double = convolution(fine, 1, scale=1.0, name="double")
-        self.upsample = layers.UpSampling2D(2)
         self.join = convolution(fine, 1, scale=1.0, name="join")
         self.to_patches = convolution(3 * self.patch**2, scale=0.01, name="to_patches")
 
@@ -123,7 +122,7 @@ class FlowGenerator(Generator):
         coarse = self.halve(fine) + self.from_layout(layout)
         for block in self.blocks[half : half + self.depth]:
             coarse = block(coarse, style)
-        features = self.join(ops.concatenate([fine, self.upsample(self.double(coarse))], axis=-1))
+        features = self.join(ops.concatenate([fine, upsample(self.double(coarse))], axis=-1))
         for block in self.blocks[half + self.depth :]:
             features = block(features, style)
         image = self._unpatched(ops.cast(self.to_patches(silu(unit_rms(features))), "float32"))

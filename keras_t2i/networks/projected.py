@@ -158,7 +158,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         taps = self.maps(images)
         mixed = [mix(tap) for mix, tap in zip(self.mix_channels, taps, strict=True)]
         for i in reversed(range(len(self.mix_scales))):
-            mixed[i] = (mixed[i] + self.mix_scales[i](resize(mixed[i + 1], mixed[i].shape[1]))) / 2**0.5
+            mixed[i] = (mixed[i] + resize(self.mix_scales[i](mixed[i + 1]), mixed[i].shape[1])) / 2**0.5
         found = [head(maps, training=training) for head, maps in zip(self.heads, mixed, strict=True)]
         realness = sum(ops.mean(each, axis=(1, 2, 3)) for each, _ in found) / len(found)
         return [realness, ops.concatenate([ops.mean(maps, axis=(1, 2)) for _, maps in found], axis=-1)]

@@ -123,9 +123,10 @@ def test_other_weights_are_refused_in_one_line(gan, features):
         one_line(error)
 
 
-@pytest.mark.parametrize(("image_size", "input_size"), [(64, 32), (64, 96), (128, 96), (32, 32)])
-def test_images_are_resized_as_those_of_image_features_are(image_size, input_size):
-    images = tf.random.stateless_uniform((2, image_size, image_size, 3), (1, 2), -1.0, 1.0)
+@pytest.mark.parametrize("channels", [3, 8])
+@pytest.mark.parametrize(("image_size", "input_size"), [(64, 32), (64, 96), (64, 128), (128, 96), (32, 32)])
+def test_images_and_maps_are_resized_as_those_of_image_features_are(image_size, input_size, channels):
+    images = tf.random.stateless_uniform((2, image_size, image_size, channels), (1, 2), -1.0, 1.0)
     expected = tf.image.resize(images, (input_size, input_size), antialias=True)
     np.testing.assert_allclose(resize(images, input_size), expected, atol=1e-5)
 
