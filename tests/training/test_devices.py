@@ -11,13 +11,16 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from keras_t2i.cli import main
+from keras_t2i.core.devices import Devices
+from keras_t2i.data import shapes
 from keras_t2i.training.cluster import Cluster, meet
+from keras_t2i.training.together import check_same_data
 
 HERE = Path(__file__).parent
 PATHS = os.pathsep.join(map(str, (HERE.parents[1], HERE.parent, HERE)))
@@ -198,6 +201,53 @@ def test_one_worker_is_no_cluster_and_a_chief_comes_first(monkeypatch: Any) -> N
     task = '"task": {"type": "worker", "index": 0}'
     monkeypatch.setenv("TF_CONFIG", f'{{"cluster": {{"worker": ["b:2"], "chief": ["a:1"]}}, {task}}}')
     assert Cluster.of_environment() == Cluster(("a:1", "b:2"), 1)
+
+
+class InThisProcess(Devices):
+    """One of two workers that are threads."""
+
+    num_workers = 2
+    told: ClassVar[dict[int, Any]] = {}
+    both_told = threading.Barrier(2, timeout=30)
+
+    def __init__(self, worker: int) -> None:
+        self.worker = worker
+
+    def gather(self, told: Any) -> list[Any]:
+        self.told[self.worker] = told
+        self.both_told.wait()
+        return [self.told[worker] for worker in range(2)]
+
+
+def test_workers_with_other_data_are_told_so_and_those_with_the_same_begin() -> None:
+    def said(*data: Any) -> list[str]:
+        results = [""] * 2
+
+        def one(worker: int) -> None:
+            try:
+                check_same_data(InThisProcess(worker), data[worker])
+                results[worker] = "begin"
+            except ValueError as error:
+                results[worker] = str(error)
+
+        threads = [threading.Thread(target=one, args=(worker,)) for worker in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return results
+
+    some, again, fewer, others = (
+        shapes(image_size=32, num_images=count, batch_size=8, seed=seed)
+        for count, seed in ((24, 3), (24, 3), (16, 3), (24, 4))
+    )
+    assert said(some, again) == ["begin"] * 2
+    line = (
+        "Worker 1 has other data than worker 0: {} images to train on, and 24 at worker 0; where that is the same "
+        "number, other images or captions. Give all of them the same."
+    )
+    assert said(some, fewer) == [line.format(16)] * 2
+    assert said(some, others) == [line.format(24)] * 2
 
 
 # -- workers that train ------------------------------------------------------------------------------------------------
