@@ -3,8 +3,8 @@
     python examples/benchmarks/several_devices.py measure
 
 trains `compact` on shapes in one process, then in two under `TF_CONFIG` on loopback, each on one thread, by turns, and
-prints images a second of each and their ratio: the batch stays 32 images, of which each of two has 16. It needs two
-quiet cores and takes about five minutes; on busy ones it says something about those.
+prints images a second of each and their ratio, for batches of 32 and of 64 images, of which each of two has half. It
+needs two quiet cores and takes about ten minutes; on busy ones it says something about those.
 
     python examples/benchmarks/several_devices.py paper
 
@@ -26,6 +26,8 @@ import time
 from typing import Any
 
 BATCH, WARM, TIMED = 32, 5, 40
+MEASURED = (32, 64)
+"""Images of a batch, of all workers together."""
 EMBEDDING = 384
 """Numbers of a sentence embedding, which all cards tell each other too: captions are compared over the whole batch."""
 LOCAL_CARDS = 8
@@ -40,9 +42,10 @@ def main() -> None:
     parser.add_argument("--inside", type=float, default=100.0, help="assumed GB a second between cards of a machine")
     parser.add_argument("--between", type=float, default=10.0, help="assumed GB a second from machine to machine")
     parser.add_argument("--hop-us", type=float, default=10.0, help="assumed time of a message that holds nothing")
+    parser.add_argument("--batch", type=int, default=BATCH, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.what == "worker":
-        worker()
+        worker(options.batch)
     elif options.what == "measure":
         measure(options.rounds)
     else:
@@ -52,7 +55,7 @@ def main() -> None:
 # -- measured ----------------------------------------------------------------------------------------------------------
 
 
-def worker() -> None:
+def worker(batch: int) -> None:
     """Trains, and prints the images a second of all workers together, as the first sees them."""
     import keras
     import tensorflow as tf
@@ -68,15 +71,15 @@ def worker() -> None:
     with on_devices():
         encoder = TextEncoder.from_preset("caption_mini_en")
         gan = build_gan("compact", encoder)
-    data = shapes(image_size=64, batch_size=BATCH).encode(encoder)
+    data = shapes(image_size=64, batch_size=batch).encode(encoder)
     times: list[float] = []
     clock = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: times.append(time.perf_counter()))
     steps = WARM + TIMED
     gan.fit(share_of(data, gan.devices).train_from(0), steps_per_epoch=steps, epochs=1, callbacks=[clock], verbose=0)
-    print(json.dumps({"images_per_second": BATCH * TIMED / (times[-1] - times[WARM - 1])}), flush=True)
+    print(json.dumps({"images_per_second": batch * TIMED / (times[-1] - times[WARM - 1])}), flush=True)
 
 
-def images_per_second(num_workers: int) -> float:
+def images_per_second(num_workers: int, batch: int) -> float:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(num_workers)]
     addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
     for each in sockets:
@@ -87,6 +90,7 @@ def images_per_second(num_workers: int) -> float:
         told = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}}
         environment = {**os.environ, "TF_CONFIG": json.dumps(told), "TF_NUM_INTRAOP_THREADS": "1"}
         command = ["taskset", "-c", str(cores[number % len(cores)]), sys.executable, __file__, "worker"]
+        command += ["--batch", str(batch)]
         running.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
     outputs = [process.communicate()[0] for process in running]
     if any(process.returncode for process in running):
@@ -97,10 +101,11 @@ def images_per_second(num_workers: int) -> float:
 def measure(rounds: int) -> None:
     if len(os.sched_getaffinity(0)) < 2:
         raise SystemExit("Two processes are to have a core each, and this one may use one: nothing to measure.")
-    found = [(images_per_second(1), images_per_second(2)) for _ in range(rounds)]
-    for one, two in found:
-        print(f"one {one:.1f}, two {two:.1f} images a second: {two / one:.2f} times", flush=True)
-    print(f"median {statistics.median(two / one for one, two in found):.2f} times; load now {os.getloadavg()[0]:.1f}")
+    for batch in MEASURED:
+        found = [(images_per_second(1, batch), images_per_second(2, batch)) for _ in range(rounds)]
+        for one, two in found:
+            print(f"batch {batch}: one {one:.1f}, two {two:.1f} images a second: {two / one:.2f} times", flush=True)
+        print(f"median {statistics.median(two / one for one, two in found):.2f}; load now {os.getloadavg()[0]:.1f}")
 
 
 # -- on paper ----------------------------------------------------------------------------------------------------------
