@@ -44,9 +44,7 @@ class Conv(nn.Module):
 
 
 class Spectral(Conv):
-    """Its kernel divided by the largest singular value, by one power iteration a call where it is `moving`."""
-
-    moving = True
+    """Its kernel divided by the largest singular value, by one power iteration a call."""
 
     def __init__(self, weights: Iterator[Tensor], stride: int = 1) -> None:
         super().__init__(weights, stride)
@@ -57,8 +55,7 @@ class Spectral(Conv):
         with torch.no_grad():
             left = F.normalize(self.direction @ matrix, dim=0)
             right = F.normalize(matrix @ left, dim=0)
-            if self.moving:
-                self.direction.copy_(right)
+            self.direction.copy_(right)
         return self.weight / (right @ (matrix @ left))
 
 

@@ -182,7 +182,7 @@ def operations(options: argparse.Namespace) -> None:
             subprocess.run(command, check=True)
         return
     import tensorflow as tf
-    from tensorflow.core.profiler.protobuf import xplane_pb2
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     family = options.families[0]
     with tempfile.TemporaryDirectory() as folder:
@@ -203,7 +203,7 @@ def operations(options: argparse.Namespace) -> None:
         for line in plane.lines if "CPU" in plane.name else ():
             for event in line.events:
                 path, colon, kind = plane.event_metadata[event.metadata_id].name.rpartition(":")
-                if colon and path and not path.endswith(":"):
+                if colon and path and not path.endswith(":") and not kind.startswith(" "):
                     found[kind] = found.get(kind, 0.0) + event.duration_ps / 1e9 / INTERVAL
     step = 1000 * statistics.median(taken)
     print(f"{family}: {step:.0f} ms a step, {sum(found.values()):.0f} of them in")
@@ -254,7 +254,7 @@ def matrix_product(size: int = 2048, rounds: int = 7) -> float:
 
 def peer(family: str, threads: int, folder: Path, features: Path | None, name: str) -> tuple[Any, Callable[[int], Any]]:
     import torch
-    from pytorch_networks import Compact, Generator, Projected, Spectral, losses_of, r1, stored
+    from pytorch_networks import Compact, Generator, Projected, losses_of, r1, stored
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -276,10 +276,8 @@ def peer(family: str, threads: int, folder: Path, features: Path | None, name: s
         texts = discriminator.texts(embeddings)
         return losses_of(discriminator, seen(images), seen(drawn(noise, embeddings)), texts, smooth)
 
-    Spectral.moving = False
     share = 0.0 if smooth else float(INTERVAL)
     losses = [*(loss.item() for loss in judged(latents)), share * r1(discriminator, images, embeddings).item()]
-    Spectral.moving = True
     networks = (discriminator, generator)
     trained = [[weight for weight in network.parameters() if weight.requires_grad] for network in networks]
     optimizers = [torch.optim.Adam(weights, RATE, BETAS, 1e-7, fused=True) for weights in trained]
