@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+Seen = tuple[Tensor, Tensor]
+"""How real each image looks, and what is compared with captions."""
+
 
 def stored(file: Path) -> Iterator[Tensor]:
     """Arrays in the order in which they were written."""
@@ -143,10 +146,10 @@ class Judge(nn.Module):
     def texts(self, embeddings: Tensor) -> Tensor:
         return self.project_text((embeddings - self.mean) * self.scale) / 128**0.5
 
-    def judge(self, seen: tuple[Tensor, Tensor], texts: Tensor) -> Tensor:
+    def judge(self, seen: Seen, texts: Tensor) -> Tensor:
         return seen[0] + (self.project_image(seen[1]) * texts).sum(1)
 
-    def match(self, seen: tuple[Tensor, Tensor], texts: Tensor) -> Tensor:
+    def match(self, seen: Seen, texts: Tensor) -> Tensor:
         return self.project_image(seen[1]) @ texts.T
 
 
@@ -170,7 +173,7 @@ class Compact(Judge):
         self.head, self.realness = Conv(weights), Linear(weights)
         self.project_image, self.project_text = Linear(weights), Linear(weights)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> Seen:
         maps = self.stem(images)
         for block in self.blocks:
             maps = block(maps)
@@ -222,7 +225,7 @@ class Projected(Judge):
         self.heads = nn.ModuleList([Head(weights, halvings) for halvings in (3, 2, 1, 0)])
         self.project_image, self.project_text = Linear(weights), Linear(weights)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> Seen:
         maps, taps = F.relu6(self.stem(grow(images))), []
         for number, block in enumerate(self.bottlenecks):
             maps = block(maps)
@@ -233,9 +236,6 @@ class Projected(Judge):
             mixed[i] = (mixed[i] + self.mix_scales[i](grow(mixed[i + 1]))) / 2**0.5
         found = [head(each) for head, each in zip(self.heads, mixed, strict=True)]
         return sum(realness for realness, _ in found) / 4, torch.cat([each for _, each in found], 1)
-
-
-Seen = tuple[Tensor, Tensor]
 
 
 def losses_of(discriminator: Judge, real: Seen, fake: Seen, texts: Tensor, hinge: bool) -> tuple[Tensor, Tensor]:

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmark_runtimes import ask
 
 BATCH, SIZE, EMBEDDING, NOISE = 32, 64, 384, 64
 RATE, BETAS, DECAY, INTERVAL = 6e-4, (0.0, 0.9), 0.995, 8
@@ -87,7 +88,9 @@ def by_turns(options: argparse.Namespace, family: str, threads: int, folder: Pat
         workers[name] = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
-        losses[name] = ask(workers[name], INTERVAL)["losses"]  # Also the first steps, which trace and compile.
+        losses[name] = json.loads(ask(workers[name], str(INTERVAL)))[
+            "losses"
+        ]  # Also the first steps, which trace and compile.
     for name in losses:
         for ours, theirs in zip(losses[OURS], losses[name], strict=True):
             if abs(ours - theirs) > 1e-3 * max(1.0, abs(ours)):
@@ -95,7 +98,7 @@ def by_turns(options: argparse.Namespace, family: str, threads: int, folder: Pat
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in workers}
     for _ in range(options.rounds):
         for name, worker in workers.items():
-            told = ask(worker, options.steps)
+            told = json.loads(ask(worker, str(options.steps)))
             found[name].append((1000 * told["clock"] / options.steps, 1000 * told["cpu"] / options.steps))
     for worker in workers.values():
         worker.communicate()
@@ -103,17 +106,6 @@ def by_turns(options: argparse.Namespace, family: str, threads: int, folder: Pat
         name: (statistics.median(clock for clock, _ in told), statistics.median(cpu for _, cpu in told))
         for name, told in found.items()
     }
-
-
-def ask(worker: subprocess.Popen[str], steps: int) -> dict[str, Any]:
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    worker.stdin.write(f"{steps}\n")
-    worker.stdin.flush()
-    answer = worker.stdout.readline()
-    if not answer:
-        raise SystemExit("A worker failed; its message stands above.")
-    return json.loads(answer)
 
 
 def work(options: argparse.Namespace, name: str, folder: str) -> None:

@@ -87,7 +87,7 @@ class CaptionedImages:
                 deterministic=True,
             )
 
-        dataset = _untuned(epochs.flat_map(one_epoch).prefetch(2))
+        dataset = _prefetched(epochs.flat_map(one_epoch))
         return dataset.apply(tf.data.experimental.assert_cardinality(steps))
 
     def train_from(self, step: int = 0) -> tf.data.Dataset:
@@ -100,7 +100,7 @@ class CaptionedImages:
         batches = numbers.map(
             lambda number: self._train_batch(number, seed), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
-        return _untuned(batches.prefetch(2))
+        return _prefetched(batches)
 
     @property
     def validation(self) -> tf.data.Dataset | None:
@@ -125,7 +125,7 @@ class CaptionedImages:
             return {"images": self._shaped(split.load_images(indices, seeds)), **known}
 
         batches = tf.data.Dataset.range(split.num_images).batch(self.batch_size)
-        return _untuned(batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2))
+        return _prefetched(batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
 
     def validation_sample(self, max_images: int) -> tf.data.Dataset | None:
         """`validation` of so many held-out images at most: drawn by the seed, always the same, where there are more.
@@ -222,12 +222,12 @@ class CaptionedImages:
         return tf.ensure_shape(images, (None, self.image_size, self.image_size, 3))
 
 
-def _untuned(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Batches whose buffers and threads TensorFlow does not tune as it goes.
+def _prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Batches that are read ahead, with buffers and threads that TensorFlow does not tune as it goes.
 
     What tunes them sleeps in between, twice as long each time, up to a minute, and is not woken when an iteration ends
     before its data do: whoever drops the iterator waits.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
-    return batches.with_options(options)
+    return batches.prefetch(2).with_options(options)

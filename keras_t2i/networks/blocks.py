@@ -24,8 +24,9 @@ __all__ = [
     "upsample",
 ]
 
-_OF_REPEATED = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
-"""Which of three numbers of a kernel meet each number of a row that was repeated: sums that a stride of 2 can use."""
+_ROWS = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
+_OF_REPEATED = np.kron(_ROWS, _ROWS)
+"""Which of the 9 numbers of a kernel meet each number that was repeated: the sums that are a kernel of 16."""
 
 
 class Block(layers.Layer):
@@ -71,8 +72,8 @@ def convolve_doubled(layer: layers.Conv2D, maps: Any, interpolation: str = "near
     if not folds:
         return layer(upsample(maps, interpolation))
     kernel = ops.cast(layer.kernel, maps.dtype)
-    sums = ops.cast(np.einsum("yi,xj->yxij", _OF_REPEATED, _OF_REPEATED).reshape(16, 9), kernel.dtype)
-    summed = ops.reshape(ops.matmul(sums, ops.reshape(kernel, (9, -1))), (4, 4, *kernel.shape[2:]))
+    sums = ops.matmul(ops.cast(_OF_REPEATED, kernel.dtype), ops.reshape(kernel, (9, -1)))
+    summed = ops.reshape(sums, (4, 4, *kernel.shape[2:]))
     outputs = ops.conv_transpose(maps, ops.transpose(summed, (0, 1, 3, 2)), strides=2, padding="same")
     return outputs if layer.bias is None else outputs + ops.cast(layer.bias, maps.dtype)
 

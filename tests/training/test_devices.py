@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -104,16 +106,21 @@ def test_more_devices_than_there_are_are_refused_by_the_command(capsys: Any, tmp
 
 def met(addresses: tuple[str, ...], told: list[dict[str, Any]], minutes: float = 0.5) -> list[str]:
     """What each of so many workers is told; "begin" for those that may."""
-    results = [""] * len(told)
+    return said([partial(meet, Cluster(addresses, worker), told[worker], minutes) for worker in range(len(told))])
+
+
+def said(workers: Sequence[Callable[[], object]]) -> list[str]:
+    """What each of several workers, a thread each, is told; "begin" for those that may."""
+    results = [""] * len(workers)
 
     def one(worker: int) -> None:
         try:
-            meet(Cluster(addresses, worker), told[worker], minutes)
+            workers[worker]()
             results[worker] = "begin"
         except ValueError as error:
             results[worker] = str(error)
 
-    threads = [threading.Thread(target=one, args=(worker,)) for worker in range(len(told))]
+    threads = [threading.Thread(target=one, args=(worker,)) for worker in range(len(workers))]
     for thread in threads:
         thread.start()
         time.sleep(0.05)
@@ -220,34 +227,20 @@ class InThisProcess(Devices):
 
 
 def test_workers_with_other_data_are_told_so_and_those_with_the_same_begin() -> None:
-    def said(*data: Any) -> list[str]:
-        results = [""] * 2
-
-        def one(worker: int) -> None:
-            try:
-                check_same_data(InThisProcess(worker), data[worker])
-                results[worker] = "begin"
-            except ValueError as error:
-                results[worker] = str(error)
-
-        threads = [threading.Thread(target=one, args=(worker,)) for worker in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return results
+    def checked(*data: Any) -> list[str]:
+        return said([partial(check_same_data, InThisProcess(worker), data[worker]) for worker in range(2)])
 
     some, again, fewer, others = (
         shapes(image_size=32, num_images=count, batch_size=8, seed=seed)
         for count, seed in ((24, 3), (24, 3), (16, 3), (24, 4))
     )
-    assert said(some, again) == ["begin"] * 2
+    assert checked(some, again) == ["begin"] * 2
     line = (
         "Worker 1 has other data than worker 0: {} images to train on, and 24 at worker 0; where that is the same "
         "number, other images or captions. Give all of them the same."
     )
-    assert said(some, fewer) == [line.format(16)] * 2
-    assert said(some, others) == [line.format(24)] * 2
+    assert checked(some, fewer) == [line.format(16)] * 2
+    assert checked(some, others) == [line.format(24)] * 2
 
 
 # -- workers that train ------------------------------------------------------------------------------------------------
