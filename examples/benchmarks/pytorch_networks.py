@@ -222,7 +222,7 @@ class Projected(Judge):
         self.mix_scales = nn.ModuleList([Conv(weights, bias=False) for _ in range(3)])
         for module in (self.stem, self.bottlenecks, self.mix_channels, self.mix_scales):
             module.requires_grad_(False)
-        self.heads = nn.ModuleList([Head(weights, halvings) for halvings in (3, 2, 1, 0)])
+        self.heads = nn.ModuleList([Head(weights, halvings) for halvings in (3, 2, 1, 0, 4)])
         self.project_image, self.project_text = Linear(weights), Linear(weights)
 
     def forward(self, images: Tensor) -> Seen:
@@ -234,8 +234,8 @@ class Projected(Judge):
         mixed = [mix(tap) for mix, tap in zip(self.mix_channels, taps, strict=True)]
         for i in (2, 1, 0):
             mixed[i] = (mixed[i] + self.mix_scales[i](grow(mixed[i + 1]))) / 2**0.5
-        found = [head(each) for head, each in zip(self.heads, mixed, strict=True)]
-        return sum(realness for realness, _ in found) / 4, torch.cat([each for _, each in found], 1)
+        found = [head(each) for head, each in zip(self.heads, [*mixed, images], strict=True)]
+        return sum(realness for realness, _ in found) / len(found), torch.cat([each for _, each in found], 1)
 
 
 def losses_of(discriminator: Judge, real: Seen, fake: Seen, texts: Tensor, hinge: bool) -> tuple[Tensor, Tensor]:

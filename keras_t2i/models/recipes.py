@@ -59,9 +59,9 @@ def build_gan(
     common = {"image_size": image_size, "vocabulary_size": getattr(text_encoder, "vocabulary_size", None)}
     of_generator, of_discriminator = recipe.settings(image_size, size, activation, discriminator_depth)
     if start_from is not None:
-        of_generator |= _inherited(recipe.generator, start_from["generator"])
+        of_generator = _inherited(recipe.generator, start_from["generator"]) | of_generator
         if recipe.discriminator is not None and "discriminator" in start_from:
-            of_discriminator |= _inherited(recipe.discriminator, start_from["discriminator"])
+            of_discriminator = _inherited(recipe.discriminator, start_from["discriminator"]) | of_discriminator
     generator = recipe.generator(**common, **of_generator)
     model: TextToImage
     if recipe.discriminator is None:

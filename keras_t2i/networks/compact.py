@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from keras_t2i.core.tables import Table
 from keras_t2i.networks.attention import SelfAttention, attention_size
 from keras_t2i.networks.base import Generator, check_depth, check_image_size
 from keras_t2i.networks.blocks import Block, Modulation, convolution, convolve_doubled, unit_rms, upsample
@@ -17,7 +18,8 @@ from keras_t2i.networks.projection import ProjectionDiscriminator
 __all__ = ["CompactDiscriminator", "CompactGenerator", "wider_generator"]
 
 _PACKAGE = "keras_t2i"
-_GENERATOR_WIDTHS = (128, 96, 64, 32, 24, 16)
+_WIDTHS = Table("widths", {"narrow": (128, 96, 64, 32, 24, 16), "wide": (256, 192, 96, 32, 24, 16)})
+"""Channels from 4x4 on. The wide ones are so where maps are small: forms are made there, and multiply-adds are few."""
 _DECIDED = 8.0
 """Of the noise that chooses among modes: the greatest number has nearly all."""
 _DISCRIMINATOR_WIDTHS = {
@@ -41,8 +43,9 @@ class CompactGenerator(Generator):
         image_size: Output height and width in pixels: 32, 64, 128 or 256.
         latent_dim: Length of the noise vector, Z.
         text_width: Length of the caption features read from the sentence embedding, and of the style vector.
-        widths: Channels at `start_size`, twice that, ... up to half of `image_size`; by default 128, 96, 64, 32, 24,
-            16, or the first of these. Half the last number is what the last layer but one has at full size.
+        widths: Channels at `start_size`, twice that, ... up to half of `image_size`; or `"narrow"`, the first of 128,
+            96, 64, 32, 24, 16; or `"wide"`, the first of 256, 192, 96, 32, 24, 16, for photographs of many kinds. Half
+            the last number is what the last layer but one has at full size.
         attention_at: Resolution in pixels at which self-attention is inserted, at most half of `image_size`; none by
             default.
         activation: A name in `keras_t2i.networks.ACTIVATIONS`.
@@ -72,14 +75,14 @@ class CompactGenerator(Generator):
         ValueError: if `image_size` is not one of those, or `widths` does not fit it.
     """
 
-    inherited = ("normalized", "interpolation", "start_size", "text_depth", "modes", "mirrored")
+    inherited = ("text_width", "widths", "normalized", "interpolation", "start_size", "text_depth", "modes", "mirrored")
 
     def __init__(
         self,
         image_size: int = 64,
         latent_dim: int = 64,
         text_width: int = 128,
-        widths: Sequence[int] | None = None,
+        widths: Sequence[int] | str = "narrow",
         attention_at: int | None = None,
         activation: str = "leaky",
         normalized: bool = False,
@@ -100,7 +103,7 @@ class CompactGenerator(Generator):
         num_scales = (image_size // start_size).bit_length() - 1
         self.start_size = start_size
         self.text_width = text_width
-        self.widths = tuple(widths or _GENERATOR_WIDTHS[:num_scales])
+        self.widths = tuple(_WIDTHS[widths][:num_scales] if isinstance(widths, str) else widths)
         self.attention_at = attention_size(attention_at, image_size)
         if len(self.widths) != num_scales:
             raise ValueError(f"Images of {image_size} pixels need {num_scales} `widths`; got {self.widths}.")
@@ -155,7 +158,7 @@ class CompactGenerator(Generator):
         return ops.where(latents[:, -1:, None, None] < 0.0, ops.flip(images, axis=2), images)  # Undoes itself.
 
     def get_config(self) -> dict[str, Any]:
-        names = (*self.inherited, "text_width", "widths", "attention_at", "activation")
+        names = (*self.inherited, "attention_at", "activation")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -320,10 +323,10 @@ def _tiny(image_size: int) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"widths": (8,) * num_scales}, {"widths": (6,) * num_scales, "head_width": 8}
 
 
-def wider_generator(image_size: int, times: int) -> dict[str, Any]:
-    """Settings of the generator with so many times the usual channels."""
-    widths = _GENERATOR_WIDTHS[: image_size.bit_length() - 3]
-    return {"widths": [times * width for width in widths], "text_width": 128 * times}
+def wider_generator(image_size: int, times: int, widths: str = "narrow", text_width: int = 128) -> dict[str, Any]:
+    """Settings of the generator with so many times the channels of `widths`, and of `text_width`."""
+    channels = _WIDTHS[widths][: image_size.bit_length() - 3]
+    return {"widths": [times * width for width in channels], "text_width": times * text_width}
 
 
 def _wider(image_size: int, times: int) -> tuple[dict[str, Any], dict[str, Any]]:

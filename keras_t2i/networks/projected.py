@@ -34,15 +34,16 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
     """Judges images by what a frozen pretrained network, MobileNetV2, sees in them at four scales.
 
     Only the heads are trained, one a scale; below them, features are mixed across channels and, from coarse to fine,
-    across scales, by projections that are random and fixed, so that no feature can be left out. The logit is the mean
-    of how real the image looks to the heads, plus the inner product of what they see and the caption in a common space.
+    across scales, by projections that are random and fixed, so that no feature can be left out. A further head may see
+    the pixels themselves. The logit is the mean of how real the image looks to the heads, plus the inner product of
+    what they see and the caption in a common space.
 
     The frozen part is built with random weights: give it the pretrained ones by `initialize_backbone` before training.
     They are saved with the others. Setting `trainable` reaches the heads alone.
 
     Reference:
         Projected GANs Converge Faster (Sauer et al., 2021), arXiv:2111.01007. Differs: MobileNetV2 for EfficientNet,
-        no batch normalisation; the heads' logits are averaged, and they share one projection of the caption.
+        no batch normalisation; the heads' logits are averaged, and they share one projection of the caption; pixels.
 
     Args:
         image_size: Height and width in pixels: 32, 64, 128 or 256.
@@ -54,6 +55,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         match_dim: Length of image and caption in the common space.
         activation: A name in `keras_t2i.networks.ACTIVATIONS`, of the heads.
         depth: Convolutions of each head at its last resolution.
+        pixel_width: Channels of a head that sees the pixels, 0 for none: captions that name colors are obeyed better.
 
     Call arguments:
         images: Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
@@ -66,7 +68,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         ValueError: if `image_size` is not one of those, `input_size` is no multiple of 32, or `widths` are not four.
     """
 
-    inherited = ("input_size",)
+    inherited = ("input_size", "pixel_width")
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         match_dim: int = 128,
         activation: str = "leaky",
         depth: int = 1,
+        pixel_width: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), **kwargs)
@@ -101,6 +104,9 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         ]
         sizes = [input_size // stride for stride in (4, 8, 16, 32)]
         self.heads = [Head(head_width, size, activation, depth, name=f"head_{i}") for i, size in enumerate(sizes)]
+        self.pixel_width = pixel_width
+        if pixel_width:
+            self.heads.append(Head(pixel_width, image_size, activation, depth, name="pixel_head"))
         self._project_to(match_dim)
         self._freeze()
 
@@ -159,7 +165,8 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         mixed = [mix(tap) for mix, tap in zip(self.mix_channels, taps, strict=True)]
         for i in reversed(range(len(self.mix_scales))):
             mixed[i] = (mixed[i] + resize(self.mix_scales[i](mixed[i + 1]), mixed[i].shape[1])) / 2**0.5
-        found = [head(maps, training=training) for head, maps in zip(self.heads, mixed, strict=True)]
+        seen = [*mixed, images] if self.pixel_width else mixed
+        found = [head(maps, training=training) for head, maps in zip(self.heads, seen, strict=True)]
         realness = sum(ops.mean(each, axis=(1, 2, 3)) for each, _ in found) / len(found)
         return [realness, ops.concatenate([ops.mean(maps, axis=(1, 2)) for _, maps in found], axis=-1)]
 
@@ -168,12 +175,12 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         return realness, maps
 
     def get_config(self) -> dict[str, Any]:
-        names = ("input_size", "widths", "head_width", "activation", "depth")
+        names = ("input_size", "widths", "head_width", "activation", "depth", "pixel_width")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 class Head(Block):
-    """The trained part at one scale: convolutions down to 4x4 or less, and at each position how real it looks."""
+    """A trained part: convolutions down to 4x4 or less, and at each position how real it looks."""
 
     def __init__(self, width: int, size: int, activation: str = "leaky", depth: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -197,20 +204,26 @@ def _random(scale: float) -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(scale**2, "fan_in", "untruncated_normal")
 
 
+_FORMS: dict[str, Any] = {"widths": "wide", "text_width": 256}
+"""Of the generator: photographs have many forms, and a step through the frozen network costs more than they do."""
+
 # Its frozen network gets its weights by `initialize_backbone`.
 PROJECTED = Family(
-    partial(CompactGenerator, normalized=True, interpolation="bilinear"),
-    ProjectedDiscriminator,
+    partial(CompactGenerator, normalized=True, interpolation="bilinear", **_FORMS),
+    partial(ProjectedDiscriminator, pixel_width=32),
     loss="hinge",
     penalty=None,
     learning_rates=(6e-4, 6e-4),
     betas=(0.0, 0.9),
     reference="Sauer et al. 2021, arXiv:2111.01007",
     label="Projected GAN",
-    description="The compact generator, judged through a frozen pretrained image network by heads at four scales.",
+    description="The compact generator, judged by heads on a frozen pretrained image network and on pixels.",
     tiny=lambda image_size: (
         {"widths": (8,) * (image_size.bit_length() - 3)},
-        {"input_size": 32, "widths": (4, 4, 6, 6), "head_width": 8},
+        {"input_size": 32, "widths": (4, 4, 6, 6), "head_width": 8, "pixel_width": 4},
     ),
-    wider=lambda image_size, times: (wider_generator(image_size, times), {"head_width": 64 * times}),
+    wider=lambda image_size, times: (
+        wider_generator(image_size, times, **_FORMS),
+        {"head_width": 64 * times, "pixel_width": 32 * times},
+    ),
 )

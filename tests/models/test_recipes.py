@@ -25,8 +25,9 @@ def test_family_builds_with_its_recipe(family: str, text_encoder: Any) -> None:
         config = built.get_config()
         assert type(built) is (network.func if isinstance(network, partial) else network)
         settings = network.keywords if isinstance(network, partial) else {}
+        by_name = {"attention_at": 16, "widths": (256, 192, 96)}  # At this size.
         assert {name: config[name] for name in settings} == {
-            name: min(value, 16) if name == "attention_at" else value for name, value in settings.items()
+            name: value if value is None or name not in by_name else by_name[name] for name, value in settings.items()
         }
     optimizers = [part.optimizer for part in gan.parts().values() if part.is_trained]
     rates = [float(optimizer.learning_rate.numpy()) for optimizer in optimizers]

@@ -160,6 +160,16 @@ def test_maps_may_start_at_eight_pixels_and_say_so_in_the_configuration():
         CompactGenerator(32, start_size=16)
 
 
+def test_widths_have_names_and_the_wide_ones_are_wide_where_maps_are_small():
+    assert CompactGenerator(64).widths == CompactGenerator(64, widths="narrow").widths == (128, 96, 64, 32)
+    wide = CompactGenerator(64, widths="wide", text_width=256)
+    assert wide.widths == (256, 192, 96, 32)
+    assert wide.get_config()["widths"] == wide.widths  # Numbers, so that a preset stays as it is.
+    assert CompactGenerator(32, widths="wide", start_size=8).widths == (256, 192)
+    with pytest.raises(ValueError, match=r"Unknown widths 'huge'\. Expected one of: narrow, wide"):
+        CompactGenerator(64, widths="huge")
+
+
 def test_deeper_text_is_read_where_it_is_asked_for_and_is_no_block_that_is_frozen_by_its_number():
     plain, deep = (CompactGenerator(32, widths=(6, 4, 4), text_width=8, text_depth=depth) for depth in (1, 3))
     for network in (plain, deep):

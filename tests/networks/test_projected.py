@@ -152,7 +152,8 @@ def test_impossible_settings_are_refused_in_one_line(options, problem):
 
 
 def test_a_run_that_was_begun_in_another_form_goes_on_in_it(features, tmp_path):
-    """As it was before: features neither scaled nor grown smoothly, images at their own size, one image a caption."""
+    """As it was before: features neither scaled nor grown smoothly, fewer channels, images at their own size, one a
+    caption."""
     weights = features.network.get_weights()
     names = [f"{kind}{number:02d}" for number in range(len(weights) // 2) for kind in "kb"]
     np.savez(tmp_path / "mobilenet.npz", **dict(zip(names, weights, strict=True)))
@@ -163,6 +164,8 @@ def test_a_run_that_was_begun_in_another_form_goes_on_in_it(features, tmp_path):
     config = RunConfig(str(tmp_path), "projected", image_size=32, frozen_features=str(tmp_path / "mobilenet.npz"))
     new = prepare(config, tmp_path / "run").model
     assert (new.generator.normalized, new.discriminator.input_size) == (True, 128)
+    assert (new.generator.widths, new.generator.text_width) == ((256, 192, 96), 256)
+    assert new.discriminator.pixel_width == 32
     assert new.variety is not None
     old = TextToImageGAN(
         new.text_encoder, CompactGenerator(32, normalized=False), ProjectedDiscriminator(32, input_size=64)
@@ -173,5 +176,8 @@ def test_a_run_that_was_begun_in_another_form_goes_on_in_it(features, tmp_path):
         prepare(replace(config, start_from=str(tmp_path / "run"))).model,
     ):
         assert (begun.generator.normalized, begun.generator.interpolation) == (False, "nearest")
-        assert begun.discriminator.input_size == 64
+        assert (begun.generator.widths, begun.generator.text_width) == ((128, 96, 64), 128)
+        assert (begun.discriminator.input_size, begun.discriminator.pixel_width) == (64, 0)
         assert begun.variety is None
+    with pytest.raises(ValueError, match="its generator is another one"):
+        prepare(replace(config, size="base", start_from=str(tmp_path / "run")))
