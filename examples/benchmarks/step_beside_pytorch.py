@@ -88,9 +88,8 @@ def by_turns(options: argparse.Namespace, family: str, threads: int, folder: Pat
         workers[name] = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
-        losses[name] = json.loads(ask(workers[name], str(INTERVAL)))[
-            "losses"
-        ]  # Also the first steps, which trace and compile.
+        # Also the first steps, which trace and compile.
+        losses[name] = json.loads(ask(workers[name], str(INTERVAL)))["losses"]
     for name in losses:
         for ours, theirs in zip(losses[OURS], losses[name], strict=True):
             if abs(ours - theirs) > 1e-3 * max(1.0, abs(ours)):
