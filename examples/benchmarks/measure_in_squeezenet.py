@@ -6,7 +6,8 @@ Needs:    runs on the same data, or presets and --data FOLDER; SqueezeNet's weig
           BGR, means subtracted
 Cost:     about a minute of one core a run, and two for the judge
 Result:   a table: kernel distance of 800 images of held-out captions to 1,600 real ones, with its 95 % interval;
-          variety within a caption, 40 captions with 8 images each, divided by that of real images that share one;
+          variety within a caption, and of its forms, 40 captions with 8 images each, divided by that of real images
+          that share one;
           colors obeyed; captions found, 1 of 100, by a judge trained on real pairs; hatching, and the worst band of the
           spectrum with its sign. On the last line the same of other real images, which no generator can beat
 
@@ -30,6 +31,7 @@ from keras_t2i.data.pairs import real_pairs
 from keras_t2i.metrics import (
     color_accuracy,
     diversity_within_caption,
+    forms_within_caption,
     hatching,
     kernel_distance,
     perceptual_distances,
@@ -65,8 +67,8 @@ def main() -> None:
     pixels = np.concatenate([held_out.pixels(numbers), train.pixels(others[:fill])])
     measure = Measures(features, pixels, captions, train)
     print(
-        "| images | kernel distance | variety | colors obeyed | captions found | hatching, dB | worst band, dB |",
-        "|---" * 7 + "|",
+        "| images | kernel distance | variety | of forms | colors obeyed | found | hatching, dB | worst band, dB |",
+        "|---" * 8 + "|",
         sep="\n",
     )
     for run in options.runs:
@@ -104,7 +106,9 @@ class Measures:
         known = set(train.captions)
         pairs = real_pairs(train, [caption for caption in captions[:256] if caption in known])
         assert pairs is not None, "no two images share a caption"
-        self.apart = float(perceptual_distances(features, *pairs.pixels(train)).mean())
+        of_pairs = pairs.pixels(train)
+        self.apart = float(perceptual_distances(features, *of_pairs).mean())
+        self.forms = forms_within_caption(np.stack(of_pairs, axis=1))
         self.judge = Retriever(features)
         texts = [[train.captions[position] for position in ids] for ids in train.caption_ids]
         self.judge.fit(train.pixels(np.arange(train.num_images)), texts)
@@ -117,10 +121,11 @@ class Measures:
         distance = distance_of(self.real, self.features(images))
         cells = [f"{distance.value:.3f} ({distance.low:.3f} to {distance.high:.3f})"]
         if of_each is None:
-            cells += ["1"]
+            cells += ["1", "1"]
         else:
             by_caption = of_each.reshape(-1, IMAGES_EACH, *of_each.shape[1:])
             cells.append(f"{diversity_within_caption(self.features, by_caption) / self.apart:.2f}")
+            cells.append(f"{forms_within_caption(by_caption) / self.forms:.2f}")
         cells += [f"{color_accuracy(images, captions).share:.1%}", f"{self.found(images, captions):.1%}"]
         bands = spectral_difference(images, self.pixels)
         worst = max(bands, key=lambda band: abs(bands[band]))

@@ -34,6 +34,7 @@ from keras_t2i.data import CaptionedImages, Split
 from keras_t2i.data.folder import read_folder
 from keras_t2i.data.pairs import real_pairs
 from keras_t2i.metrics import (
+    forms_within_caption,
     frechet_distance,
     hatching,
     kernel_distance,
@@ -66,6 +67,7 @@ MEASURES = {
     "spectrum_worst": "worst band, dB",
     "hatching": "hatching, dB",
     "variety": "variety in a caption",
+    "forms": "of forms",
 }
 _WORSE = {"kernel_distance": 1, "frechet_distance": 1, "precision": -1, "density": -1, "coverage": -1}
 _UNFIT = {"text_image_score": -1, "r_precision": -1}
@@ -73,7 +75,8 @@ EXPECTED: dict[str, dict[str, int]] = {
     "blur": _WORSE | _UNFIT | {"spectrum_worst": 1},
     "noise": _WORSE | _UNFIT | {"spectrum_worst": 1},
     "hatching": _WORSE | _UNFIT | {"spectrum_worst": 1, "hatching": 1},
-    "one picture a caption": {"variety": -1},
+    "one picture a caption": {"variety": -1, "forms": -1},
+    "one form a caption": {"forms": -1},
     "fewer categories": {"kernel_distance": 1, "frechet_distance": 1, "recall": -1, "coverage": -1},
     "duplicates": {"kernel_distance": 1, "frechet_distance": 1, "recall": -1, "coverage": -1},
     "wrong captions": _UNFIT,
@@ -144,20 +147,26 @@ def texture(real: np.ndarray, candidates: np.ndarray) -> dict[str, float]:
 
 
 def variety(features: Any, split: Split, captions: list[str]) -> list[Row]:
-    """Pairs of real images that share a caption, of which some are made one image."""
+    """Pairs of real images that share a caption, of which some are made one image, or one in another light."""
     pairs = real_pairs(split, captions)
     if pairs is None:
         return []
     order = np.random.default_rng(1).permutation(len(pairs.images))
     beside, taken = np.array_split(pairs.images[order], 2)
-    apart = perceptual_distances(features, *(split.pixels(beside[:, side]) for side in (0, 1))).mean()
+    others = [split.pixels(beside[:, side]) for side in (0, 1)]
+    apart, forms = perceptual_distances(features, *others).mean(), forms_within_caption(np.stack(others, axis=1))
+    lights = np.random.default_rng(2).uniform(0.4, 1.0, (len(taken), 1, 1, 3))
     rows = []
-    for percent in (0, 25, 50, 100):
-        first, second = (split.pixels(taken[:, side]) for side in (0, 1))
-        same = len(taken) * percent // 100
-        second[:same] = first[:same]
-        found = float(perceptual_distances(features, first, second).mean() / apart)
-        rows.append(Row("one picture a caption", f"{percent} % of captions", {"variety": found}))
+    for damage, light in (("one picture a caption", np.ones_like(lights)), ("one form a caption", lights)):
+        for percent in (0, 25, 50, 100):
+            first, second = (split.pixels(taken[:, side]) for side in (0, 1))
+            same = len(taken) * percent // 100
+            second[:same] = np.rint(first[:same] * light[:same])
+            found = {
+                "variety": float(perceptual_distances(features, first, second).mean() / apart),
+                "forms": forms_within_caption(np.stack([first, second], axis=1)) / forms,
+            }
+            rows.append(Row(damage, f"{percent} % of captions", found))
     return rows
 
 

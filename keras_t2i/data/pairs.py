@@ -9,7 +9,10 @@ import numpy as np
 
 from keras_t2i.data.split import Split
 
-__all__ = ["Pairs", "real_pairs"]
+__all__ = ["NEAREST", "Pairs", "real_pairs"]
+
+NEAREST = "the nearest captions"
+"""What pairs have in common where no two images share a caption or labels."""
 
 
 class Pairs(NamedTuple):
@@ -90,4 +93,4 @@ def _nearest(
     numbers = np.asarray([group[0] for group in of_caption.values()])
     found = np.isfinite(likeness.max(axis=1))
     images = np.stack([firsts, numbers[likeness.argmax(axis=1)]], axis=1)
-    return Pairs("the nearest captions", places[found], images[found]) if found.any() else None
+    return Pairs(NEAREST, places[found], images[found]) if found.any() else None

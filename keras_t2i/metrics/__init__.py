@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from keras_t2i.metrics.retriever import Retriever
     from keras_t2i.metrics.spectrum import hatching, power_spectrum, spectral_difference
     from keras_t2i.metrics.text_image import evaluate_text_image, r_precision, text_image_score
+    from keras_t2i.metrics.variety import forms_within_caption
 
 __all__ = [
     "COSTS",
@@ -61,6 +62,7 @@ __all__ = [
     "diversity_within_caption",
     "evaluate_model",
     "evaluate_text_image",
+    "forms_within_caption",
     "frechet_distance",
     "hatching",
     "kernel_distance",
@@ -113,5 +115,6 @@ __getattr__ = lazy(
         "profile": ["step_profile"],
         "spectrum": ["hatching", "power_spectrum", "spectral_difference"],
         "text_image": ["evaluate_text_image", "r_precision", "text_image_score"],
+        "variety": ["forms_within_caption"],
     },
 )

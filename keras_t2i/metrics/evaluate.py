@@ -70,7 +70,8 @@ def evaluate_model(
         `completed_from` (what of the real images a model was given that completes images), and those of all `MEASURES`
         that apply. These are `diversity` (distance between pairs of generated images, divided by that
         of real ones), `discriminator_gap` (how surely the discriminator tells training images from held-out ones: 0 not
-        at all, 1 always), `spectrum_worst` and what each band of `keras_t2i.metrics.spectral_difference` is; with
+        at all, 1 always), `spectrum_worst` and what each band of `keras_t2i.metrics.spectral_difference` is,
+        `variety_of_forms` (how unlike the forms of images of a caption are, divided by the same of real ones); with
         features those of `compare_images`, `memorization`, and `variety_within_caption` (distance between images of a
         caption, divided by that between real ones); with `text_image` those of `evaluate_text_image`; with `attributes`
         the share of images with `all_attributes` right, that of each, and `judge_on_real`; where captions name one

@@ -24,6 +24,7 @@ MEASURES: Table[Measure] = Table(
         "color_accuracy": "keras_t2i.metrics.colors:COLOR_ACCURACY",
         "diversity": "keras_t2i.metrics.diversity:DIVERSITY",
         "variety_within_caption": "keras_t2i.metrics.variety:VARIETY_WITHIN_CAPTION",
+        "variety_of_forms": "keras_t2i.metrics.variety:VARIETY_OF_FORMS",
         "spectrum_worst": "keras_t2i.metrics.spectrum:SPECTRUM_WORST",
         "hatching": "keras_t2i.metrics.spectrum:HATCHING",
         "memorization": "keras_t2i.metrics.copies:MEMORIZATION",

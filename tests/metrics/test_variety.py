@@ -15,7 +15,7 @@ from keras_t2i.data.pairs import real_pairs
 from keras_t2i.image_features import ImageFeatures
 from keras_t2i.metrics import Examined
 from keras_t2i.metrics.glossary import warnings_for
-from keras_t2i.metrics.variety import VARIETY_WITHIN_CAPTION
+from keras_t2i.metrics.variety import VARIETY_OF_FORMS, VARIETY_WITHIN_CAPTION, forms_within_caption
 
 COLORS = ("red", "green", "blue", "white")
 
@@ -141,6 +141,7 @@ def test_without_either_the_nearest_captions_do(own: Split, features: ImageFeatu
     drawn = own.pixels(np.arange(8).repeat(2))
     found = VARIETY_WITHIN_CAPTION.measure(examined(own, features, drawn, 2))
     assert found["variety_within_caption"] == 0.0
+    assert "forms_within_caption" not in found  # Other captions may well have other forms.
 
 
 def test_another_caption_of_the_same_image_is_no_second_image() -> None:
@@ -178,3 +179,52 @@ def test_the_texture_metric_says_the_same_while_training() -> None:
     smooth = (images + np.roll(images, 1, axis=1)) / 2
     metric.update_state({"images": images}, smooth)
     assert metric.result() < -3
+
+
+def in_other_lights(images: np.ndarray, each: int) -> np.ndarray:
+    """Every image in so many lights and colors, one after the other: half as bright, reddish, of less contrast."""
+    lights = np.random.default_rng(3).uniform(0.4, 1.0, (len(images), each, 1, 1, 3))
+    return np.rint(images[:, None] * lights).astype(np.uint8).reshape(-1, *images.shape[1:])
+
+
+def test_forms_of_real_images_differ_as_much_as_those_of_real_ones(shared: Split, features: ImageFeatures) -> None:
+    numbers = np.asarray([n + 4 * k for n in range(4) for k in range(5)])
+    for judge in (features, None):
+        found = VARIETY_OF_FORMS.measure(examined(shared, judge, shared.pixels(numbers), 5))
+        assert found["variety_of_forms"] == pytest.approx(1.0, abs=0.3)
+        assert found["variety_real_pairs"] == "the same caption"
+    assert "variety_within_caption" not in found
+
+
+def test_one_form_in_many_lights_is_told_from_many_forms(shared: Split, features: ImageFeatures) -> None:
+    pictures = in_other_lights(shared.pixels(np.arange(4)), 5)
+    found = VARIETY_OF_FORMS.measure(examined(shared, features, pictures, 5))
+    assert found["variety_of_forms"] < 0.1
+    loud = {**found, "variety_within_caption": 0.8}  # As where light and color differ as much as those of real images.
+    assert warnings_for(loud)[0].startswith("One caption, one form: forms of a caption differ 0.0")
+    quiet = {**found, "variety_within_caption": 0.1}
+    assert [warning[:24] for warning in warnings_for(quiet)] == ["One caption, one picture"]
+
+
+def test_forms_differ_by_one_less_the_correlation_of_brightness(shared: Split) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 4, 24, 16, 3)).astype(np.uint8)
+    cells = images.astype(float).mean(-1).reshape(3, 4, 8, 3, 8, 2).mean((3, 5)).reshape(3, 4, 64)
+    others = [np.corrcoef(of_caption)[np.triu_indices(4, 1)] for of_caption in cells]
+    assert forms_within_caption(images) == pytest.approx(1 - np.mean(others), abs=1e-4)
+    assert forms_within_caption(images[:, :, :, ::-1][:, [0, 0]]) == pytest.approx(0.0, abs=1e-6)
+    flat = np.full((1, 2, 16, 16, 3), 200, np.uint8)
+    flat[0, 1] = 40
+    assert forms_within_caption(flat) == 0.0
+    for wrong in (images[:, :1], images[0], images[:, :, :4]):
+        with pytest.raises(ValueError, match="Forms are compared among at least 2 images of each caption"):
+            forms_within_caption(wrong)
+
+
+def test_where_captions_say_the_form_there_is_no_ratio() -> None:
+    alike = np.linspace(0, 255, 20 * 20 * 3).reshape(20, 20, 3)
+    split = Split(("a slope",), ((0,), (0,)), lambda numbers, seeds: np.stack([alike / 127.5 - 1.0] * len(numbers)))
+    found = VARIETY_OF_FORMS.measure(
+        Examined(split, ("a slope",), np.stack([alike] * 2).astype(np.uint8), alike[None], 2)
+    )
+    assert "variety_of_forms" not in found
+    assert found["forms_within_caption_on_real"] == pytest.approx(0.0, abs=1e-4)
