@@ -200,7 +200,8 @@ class CaptionIds(Sequence[tuple[int, ...]]):
     def __getitem__(self, number: Any) -> Any:
         if isinstance(number, slice):
             return [self[each] for each in range(*number.indices(len(self)))]
-        first, last = self.starts[int(number) : int(number) + 2].tolist()
+        number = range(len(self))[number]  # Beyond the last there is none, by which a loop finds its end.
+        first, last = self.starts[number : number + 2].tolist()
         return tuple(self.ids[first:last].tolist())
 
     def drawn(self, numbers: np.ndarray, draws: np.ndarray) -> np.ndarray:

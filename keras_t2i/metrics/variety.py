@@ -61,11 +61,11 @@ def forms_within_caption(images: np.ndarray) -> float:
 def _variety(examined: Examined) -> dict[str, Any]:
     if examined.num_images < 2:
         return {}
-    encoder = getattr(examined.model, "text_encoder", None)
+    features, encoder = examined.features, getattr(examined.model, "text_encoder", None)
     captions, images = examined.captions[:_MAX_CAPTIONS], examined.by_caption[:_MAX_CAPTIONS]
     labels = None if examined.labels is None else examined.labels[:_MAX_CAPTIONS]
-    pairs = real_pairs(examined.split, captions, labels, getattr(encoder, "encode", None), examined.seed)
-    features = examined.features
+    embed = None if features is None else getattr(encoder, "encode", None)
+    pairs = real_pairs(examined.split, captions, labels, embed, examined.seed)
     if pairs is None:
         return {} if features is None else {"diversity_within_caption": diversity_within_caption(features, images)}
     drawn, real = images[pairs.captions], pairs.pixels(examined.split)

@@ -76,6 +76,8 @@ def test_packed_images_train_as_the_folder_does(place: Path, text_encoder: Any) 
     numbers = np.asarray([4, 0, 4])
     np.testing.assert_array_equal(packed.train_split.pixels(numbers), folder.train_split.pixels(numbers))
     assert [*packed.train_split.captions] == list(folder.train_split.captions)
+    assert [*packed.train_split.caption_ids] == [tuple(ids) for ids in folder.train_split.caption_ids]
+    assert packed.train_split.caption_ids[-1] == tuple(folder.train_split.caption_ids[-1])
     some = packed.train_split.subset(numbers)
     assert [[some.captions[i] for i in ids] for ids in some.caption_ids] == [
         [packed.train_split.captions[i] for i in packed.train_split.caption_ids[number]] for number in numbers
