@@ -156,12 +156,12 @@ def variety(features: Any, split: Split, captions: list[str]) -> list[Row]:
     others = [split.pixels(beside[:, side]) for side in (0, 1)]
     apart, forms = perceptual_distances(features, *others).mean(), forms_within_caption(np.stack(others, axis=1))
     lights = np.random.default_rng(2).uniform(0.4, 1.0, (len(taken), 1, 1, 3))
+    first, other = (split.pixels(taken[:, side]) for side in (0, 1))
     rows = []
-    for damage, light in (("one picture a caption", np.ones_like(lights)), ("one form a caption", lights)):
+    for damage, copies in (("one picture a caption", first), ("one form a caption", np.rint(first * lights))):
         for percent in (0, 25, 50, 100):
-            first, second = (split.pixels(taken[:, side]) for side in (0, 1))
             same = len(taken) * percent // 100
-            second[:same] = np.rint(first[:same] * light[:same])
+            second = np.concatenate([copies[:same].astype(np.uint8), other[same:]])
             found = {
                 "variety": float(perceptual_distances(features, first, second).mean() / apart),
                 "forms": forms_within_caption(np.stack([first, second], axis=1)) / forms,

@@ -163,9 +163,7 @@ class Texts(Sequence[str]):
         if isinstance(number, slice):
             first, last, step = number.indices(len(self))
             return self._read(first, last)[::step] if step > 0 else [self[each] for each in range(first, last, step)]
-        if not -len(self) <= number < len(self):
-            raise IndexError(number)
-        number = int(number) % len(self)
+        number = range(len(self))[number]
         return self._read(number, number + 1)[0]
 
     def __iter__(self) -> Iterator[str]:

@@ -46,11 +46,10 @@ def forms_within_caption(images: np.ndarray) -> float:
             "Forms are compared among at least 2 images of each caption, of 8 pixels and more, shape "
             f"(captions, n, H, W, 3); got {images.shape}."
         )
-    maps = images.mean(axis=-1, dtype=np.float32)
-    for axis in (2, 3):
-        edges = np.linspace(0, images.shape[axis], _CELLS, endpoint=False).astype(int)
-        counts = np.diff([*edges, images.shape[axis]])
-        maps = np.add.reduceat(maps, edges, axis=axis) / (counts[:, None] if axis == 2 else counts)
+    rows, columns = (np.linspace(0, size, _CELLS + 1).astype(int) for size in images.shape[2:4])
+    brightness = images.mean(axis=-1, dtype=np.float32)
+    sums = np.add.reduceat(np.add.reduceat(brightness, rows[:-1], axis=2), columns[:-1], axis=3)
+    maps = sums / np.outer(np.diff(rows), np.diff(columns)).astype(np.float32)
     maps = maps.reshape(*images.shape[:2], -1)
     maps -= maps.mean(axis=-1, keepdims=True)
     maps /= np.maximum(maps.std(axis=-1, keepdims=True), _FLAT)
