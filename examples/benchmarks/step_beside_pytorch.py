@@ -110,6 +110,8 @@ def by_turns(options: argparse.Namespace, family: str, threads: int, folder: Pat
 def work(options: argparse.Namespace, name: str, folder: str) -> None:
     """Makes as many steps as each line asks for, and says how long they took."""
     answers, sys.stdout = sys.stdout, sys.stderr
+    # Several pools of threads share as many processors as threads are meant.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads[0]])
     prepared = ours if name == OURS else peer
     losses, steps = prepared(options.families[0], options.threads[0], Path(folder), options.features, name)
     for line in sys.stdin:
@@ -125,7 +127,7 @@ def work(options: argparse.Namespace, name: str, folder: str) -> None:
 def model(family: str, threads: int, features: Path | None) -> Any:
     import tensorflow as tf
 
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)  # As where nothing is said.
     tf.config.threading.set_intra_op_parallelism_threads(threads)
 
     from keras_t2i import ImageFeatures
