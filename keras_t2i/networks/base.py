@@ -228,6 +228,9 @@ class Discriminator(Network):
         vocabulary_size: As for `Generator`.
     """
 
+    num_layout_numbers = 16
+    """In how many ways layouts, as `layout` has them, are to differ by the noise, at most."""
+
     def _input_shape(self) -> tuple[int | None, ...]:
         return (None, self.image_size, self.image_size, 3)
 

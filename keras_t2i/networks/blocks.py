@@ -13,6 +13,7 @@ from keras_t2i.core.backend import has_fast_transposes
 __all__ = [
     "Block",
     "Modulation",
+    "as_it_is",
     "convolution",
     "convolve_doubled",
     "gelu",
@@ -47,6 +48,11 @@ class Modulation(layers.Layer):
     def call(self, features: Any, style: Any) -> Any:
         scale, shift = ops.split(self.to_affine(style)[:, None, None, :], 2, axis=-1)
         return features * (1.0 + scale) + shift
+
+
+def as_it_is(features: Any) -> Any:
+    """Features, unchanged: what stands where nothing is to be done."""
+    return features
 
 
 def convolution(filters: int, size: int = 3, strides: int = 1, scale: float = 2.0, **kwargs: Any) -> layers.Conv2D:

@@ -11,9 +11,10 @@ from keras import layers, ops
 from keras_t2i.core.tables import Table
 from keras_t2i.networks.attention import SelfAttention, attention_size
 from keras_t2i.networks.base import Generator, check_depth, check_image_size
-from keras_t2i.networks.blocks import Block, Modulation, convolution, convolve_doubled, unit_rms, upsample
+from keras_t2i.networks.blocks import Block, as_it_is, convolution, convolve_doubled, unit_rms
 from keras_t2i.networks.families import ACTIVATIONS, Family
 from keras_t2i.networks.projection import ProjectionDiscriminator
+from keras_t2i.networks.residual import DownBlock, UpBlock
 
 __all__ = ["CompactDiscriminator", "CompactGenerator", "wider_generator"]
 
@@ -62,6 +63,8 @@ class CompactGenerator(Generator):
         interpolation: `"bilinear"` or `"nearest"`: how maps grow. The second has sharp drawings sooner, the first no
             mosaic in photographs.
         mirrored: Whether noise whose last number is negative draws mirror images: see `mirror`.
+        noise_first: Whether the first maps are read from the noise alone, without a bias, so that captions act by
+            modulation alone (as in DF-GAN): images of a caption then differ in form, and not in light and texture only.
 
     Call arguments:
         latents: Standard normal noise, float32, shape `(B, Z)`.
@@ -75,7 +78,17 @@ class CompactGenerator(Generator):
         ValueError: if `image_size` is not one of those, or `widths` does not fit it.
     """
 
-    inherited = ("text_width", "widths", "normalized", "interpolation", "start_size", "text_depth", "modes", "mirrored")
+    inherited = (
+        "text_width",
+        "widths",
+        "normalized",
+        "interpolation",
+        "start_size",
+        "text_depth",
+        "modes",
+        "mirrored",
+        "noise_first",
+    )
 
     def __init__(
         self,
@@ -91,6 +104,7 @@ class CompactGenerator(Generator):
         text_depth: int = 1,
         modes: int = 0,
         mirrored: bool = False,
+        noise_first: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), latent_dim, **kwargs)
@@ -99,7 +113,7 @@ class CompactGenerator(Generator):
         self.text_depth = check_depth(text_depth, "text_depth")
         if not 0 <= modes <= latent_dim:
             raise ValueError(f"`modes` must be at least 0 and at most `latent_dim`, {latent_dim}; got {modes}.")
-        self.modes, self.mirrored = modes, mirrored
+        self.modes, self.mirrored, self.noise_first = modes, mirrored, noise_first
         num_scales = (image_size // start_size).bit_length() - 1
         self.start_size = start_size
         self.text_width = text_width
@@ -110,12 +124,12 @@ class CompactGenerator(Generator):
         self.activation = activation
         self.activate = ACTIVATIONS[activation]
         self.normalized, self.interpolation = normalized, interpolation
-        self.normalize = unit_rms if normalized else _as_it_is
+        self.normalize = unit_rms if normalized else as_it_is
         self.to_text = layers.Dense(text_width, name="text")
         self.to_mode = layers.Dense(text_width, use_bias=False, name="mode") if modes else None
         self.deeper_text = TextLayers(text_width, text_depth - 1, activation, name="deeper_text")
         self.to_style = layers.Dense(text_width, name="style")
-        self.to_features = layers.Dense(start_size**2 * self.widths[0], name="features")
+        self.to_features = layers.Dense(start_size**2 * self.widths[0], use_bias=not noise_first, name="features")
         form = (activation, normalized, interpolation)
         self.blocks = [UpBlock(filters, *form, name=f"block_{i}") for i, filters in enumerate(self.widths[1:])]
         self.attention = SelfAttention(name="attention") if self.attention_at else None
@@ -125,14 +139,16 @@ class CompactGenerator(Generator):
     def features(
         self, latents: Any, sentence_embeddings: Any, training: bool | None = None, adjust: Any = None
     ) -> list[Any]:
-        adjust = adjust or _as_it_is
+        adjust = adjust or as_it_is
         text = self.to_text(self.standardized(sentence_embeddings))
         if self.to_mode is not None:
             text += self.to_mode(ops.softmax(_DECIDED * ops.cast(latents[:, : self.modes], text.dtype)))
         text = self.deeper_text(self.activate(text))
-        joined = ops.concatenate([ops.cast(latents, text.dtype), text], axis=-1)
+        noise = ops.cast(latents, text.dtype)
+        joined = ops.concatenate([noise, text], axis=-1)
         style = self.activate(self.to_style(joined))
-        first = ops.reshape(self.to_features(joined), (-1, self.start_size, self.start_size, self.widths[0]))
+        first = self.to_features(noise if self.noise_first else joined)
+        first = ops.reshape(first, (-1, self.start_size, self.start_size, self.widths[0]))
         maps = [adjust(first)]
         for block in self.blocks:
             features = block(maps[-1], style, training=training)
@@ -144,7 +160,7 @@ class CompactGenerator(Generator):
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None, adjust: Any = None) -> Any:
         features = self.features(latents, sentence_embeddings, training=training, adjust=adjust)[-1]
         features = self.activate(self.normalize(features))
-        features = (adjust or _as_it_is)(convolve_doubled(self.full_size, features, self.interpolation, training))
+        features = (adjust or as_it_is)(convolve_doubled(self.full_size, features, self.interpolation, training))
         images = self.to_image(self.activate(self.normalize(features)))
         images = ops.tanh(ops.cast(images, "float32"))
         return images if adjust is not None else self.unmirrored(images, latents)
@@ -265,57 +281,6 @@ class TextLayers(Block):
         for layer in self.layers:
             text = self.activate(layer(text))
         return text
-
-
-class UpBlock(Block):
-    """Doubles the resolution: a modulated residual pair of convolutions beside a 1x1 shortcut."""
-
-    def __init__(
-        self,
-        filters: int,
-        activation: str = "leaky",
-        normalized: bool = False,
-        interpolation: str = "nearest",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.activate = ACTIVATIONS[activation]
-        self.normalize = unit_rms if normalized else _as_it_is
-        self.modulation_in = Modulation()
-        self.conv_in = convolution(filters)
-        self.modulation_out = Modulation()
-        self.conv_out = convolution(filters, scale=0.02)
-        self.shortcut = convolution(filters, 1, scale=1.0, use_bias=False)
-        self.interpolation = interpolation
-
-    def call(self, features: Any, style: Any, training: bool | None = None) -> Any:
-        modulated = self.modulation_in(self.normalize(features), style)
-        residual = convolve_doubled(self.conv_in, self.activate(modulated), self.interpolation, training)
-        residual = self.conv_out(self.activate(self.modulation_out(self.normalize(residual), style)))
-        return upsample(self.shortcut(features), self.interpolation) + residual
-
-
-class DownBlock(Block):
-    """Halves the resolution: residual convolutions beside average pooling and a 1x1 shortcut."""
-
-    def __init__(self, filters: int, activation: str = "leaky", depth: int = 1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.activate = ACTIVATIONS[activation]
-        self.conv_in = convolution(filters, 4, strides=2)
-        self.convs = [convolution(filters) for _ in range(depth - 1)]
-        self.conv_out = convolution(filters, scale=0.5)
-        self.shortcut = convolution(filters, 1, scale=1.0, use_bias=False)
-        self.pool = layers.AveragePooling2D(2)
-
-    def call(self, features: Any) -> Any:
-        residual = self.conv_in(self.activate(features))
-        for conv in (*self.convs, self.conv_out):
-            residual = conv(self.activate(residual))
-        return self.shortcut(self.pool(features)) + residual
-
-
-def _as_it_is(features: Any) -> Any:
-    return features
 
 
 def _tiny(image_size: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -27,6 +27,8 @@ _TAPS = {"stride_4": 6.0, "stride_8": 5.0, "stride_16": 4.0, "stride_32": 1.5}
 
 _LAYOUT_SIZE, _DEVIATION = 64, 4.0
 """Pixels at which layouts are looked at, and the standard deviation of what is seen in each of 4 x 4 cells."""
+_CELLS, _FLAT = 8, 1e-3
+"""Cells by which forms are compared, in height and width; variance of brightness below which there are next to none."""
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -56,6 +58,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         activation: A name in `keras_t2i.networks.ACTIVATIONS`, of the heads.
         depth: Convolutions of each head at its last resolution.
         pixel_width: Channels of a head that sees the pixels, 0 for none: captions that name colors are obeyed better.
+        forms: Weight in `layout` of where images are bright and dark, beside what the frozen network sees; 0 for none.
 
     Call arguments:
         images: Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
@@ -68,7 +71,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         ValueError: if `image_size` is not one of those, `input_size` is no multiple of 32, or `widths` are not four.
     """
 
-    inherited = ("input_size", "pixel_width")
+    inherited = ("input_size", "pixel_width", "forms")
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         activation: str = "leaky",
         depth: int = 1,
         pixel_width: int = 0,
+        forms: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(check_image_size(image_size), **kwargs)
@@ -104,7 +108,9 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         ]
         sizes = [input_size // stride for stride in (4, 8, 16, 32)]
         self.heads = [Head(head_width, size, activation, depth, name=f"head_{i}") for i, size in enumerate(sizes)]
-        self.pixel_width = pixel_width
+        self.pixel_width, self.forms = pixel_width, forms
+        if forms:
+            self.num_layout_numbers = 2 * ProjectionDiscriminator.num_layout_numbers  # Half of them are of forms.
         if pixel_width:
             self.heads.append(Head(pixel_width, image_size, activation, depth, name="pixel_head"))
         self._project_to(match_dim)
@@ -155,10 +161,12 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         return self.backbone(resize(images, self.input_size), training=False)
 
     def layout(self, images: Any) -> Any:
-        """What the frozen network sees in 4 x 4 cells of images, at strides 8 and 16 of 64 pixels."""
-        _, *maps, _ = self.backbone(resize(images, _LAYOUT_SIZE), training=False)
+        """What the frozen network sees in 4 x 4 cells of images, at strides 8 and 16 of 64 pixels; and their forms."""
+        images = resize(images, _LAYOUT_SIZE)
+        _, *maps, _ = self.backbone(images, training=False)
         cells = [ops.reshape(resize(each, 4), (-1, 16 * each.shape[-1])) for each in maps]
-        return ops.concatenate([each / (_DEVIATION * each.shape[-1] ** 0.5) for each in cells], axis=-1)
+        told = [each / (_DEVIATION * each.shape[-1] ** 0.5) for each in cells]
+        return ops.concatenate([*told, self.forms * _forms(images)] if self.forms else told, axis=-1)
 
     def extract(self, images: Any, training: bool | None = None) -> list[Any]:
         taps = self.maps(images)
@@ -175,7 +183,7 @@ class ProjectedDiscriminator(ProjectionDiscriminator):
         return realness, maps
 
     def get_config(self) -> dict[str, Any]:
-        names = ("input_size", "widths", "head_width", "activation", "depth", "pixel_width")
+        names = ("input_size", "widths", "head_width", "activation", "depth", "pixel_width", "forms")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -199,18 +207,28 @@ class Head(Block):
         return self.to_realness(maps, training=training), maps
 
 
+def _forms(images: Any) -> Any:
+    """Where images of 64 pixels are bright and dark, shape `(B, 64)`: in 8 x 8 cells, light and contrast taken away."""
+    side = _LAYOUT_SIZE // _CELLS
+    brightness = ops.mean(ops.cast(images, "float32"), axis=-1)
+    cells = ops.mean(ops.reshape(brightness, (-1, _CELLS, side, _CELLS, side)), axis=(2, 4))
+    cells = ops.reshape(cells, (-1, _CELLS**2))
+    cells -= ops.mean(cells, axis=-1, keepdims=True)
+    return cells * ops.rsqrt(ops.mean(ops.square(cells), axis=-1, keepdims=True) + _FLAT)
+
+
 def _random(scale: float) -> keras.initializers.Initializer:
     """Makes of inputs with the standard deviation `1 / scale` outputs with about 1."""
     return keras.initializers.VarianceScaling(scale**2, "fan_in", "untruncated_normal")
 
 
-_FORMS: dict[str, Any] = {"widths": "wide", "text_width": 256}
+_WIDE: dict[str, Any] = {"widths": "wide", "text_width": 256}
 """Of the generator: photographs have many forms, and a step through the frozen network costs more than they do."""
 
 # Its frozen network gets its weights by `initialize_backbone`.
 PROJECTED = Family(
-    partial(CompactGenerator, normalized=True, interpolation="bilinear", **_FORMS),
-    partial(ProjectedDiscriminator, pixel_width=32),
+    partial(CompactGenerator, normalized=True, interpolation="bilinear", noise_first=True, **_WIDE),
+    partial(ProjectedDiscriminator, pixel_width=32, forms=0.12),
     loss="hinge",
     penalty=None,
     learning_rates=(6e-4, 6e-4),
@@ -223,7 +241,7 @@ PROJECTED = Family(
         {"input_size": 32, "widths": (4, 4, 6, 6), "head_width": 8, "pixel_width": 4},
     ),
     wider=lambda image_size, times: (
-        wider_generator(image_size, times, **_FORMS),
+        wider_generator(image_size, times, **_WIDE),
         {"head_width": 64 * times, "pixel_width": 32 * times},
     ),
 )

@@ -11,7 +11,7 @@ from keras import ops
 __all__ = ["NUM_NUMBERS", "Variety"]
 
 NUM_NUMBERS = 16
-"""Ways in which images of a caption differ that the noise is to say, at most."""
+"""Ways in which images of a caption differ that the noise is to say, where nothing is said."""
 _RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0)
 _ROUNDS = 4
 """Of the search for directions of the largest variance; each makes smaller ones so many orders smaller."""
@@ -68,13 +68,13 @@ class Variety:
         Args:
             layouts: What a discriminator tells layouts by in real images, float32, shape `(N, F)`.
             sentence_embeddings: Of a caption of each, shape `(N, D)`; zeros where they are not to be looked at.
-            most: Numbers at most, fewer than the noise has; never more than `NUM_NUMBERS`.
+            most: Numbers at most, fewer than the noise has.
             **options: `share` and `weight`.
         """
         layouts, texts = layouts.astype(np.float32), sentence_embeddings.astype(np.float64)
         mean, text_mean = layouts.mean(axis=0), texts.mean(axis=0)
         expecting, left = _expectation(texts - text_mean, layouts - mean)
-        directions, deviations = _largest(left, min(NUM_NUMBERS, most, *(size - 1 for size in left.shape)))
+        directions, deviations = _largest(left, min(most, *(size - 1 for size in left.shape)))
         weights = directions / deviations
         text_weights = expecting @ weights
         return cls(weights, text_weights, mean @ weights - text_mean @ text_weights, **options)

@@ -10,8 +10,9 @@ from checks import EMBEDDING_DIM, built_networks, make_batch, move_weights, tiny
 from keras_t2i import TextToImageGAN, losses
 from keras_t2i.models import build_gan, family_of, files
 from keras_t2i.networks import GuidedGenerator, UpscaledGenerator
-from keras_t2i.networks.compact import CompactGenerator, UpBlock
+from keras_t2i.networks.compact import CompactGenerator
 from keras_t2i.networks.projected import ProjectedDiscriminator
+from keras_t2i.networks.residual import UpBlock
 from keras_t2i.runs import RunConfig
 from keras_t2i.runs.prepare import build
 from keras_t2i.transfer.layers import blocks
@@ -111,7 +112,7 @@ def test_maps_grow_without_steps_unless_told_to():
 def test_a_model_from_before_the_choice_keeps_its_form_also_where_training_starts_from_it(tmp_path):
     old, new = (
         TextToImageGAN(None, CompactGenerator(32, widths=(8, 8, 8), **form), tiny_projected(), embedding_dim=8)
-        for form in ({}, {"normalized": True, "interpolation": "bilinear"})
+        for form in ({}, {"normalized": True, "interpolation": "bilinear", "noise_first": True})
     )
     text = np.random.default_rng(0).normal(size=(2, 8)).astype("float32")
     for name, gan in (("old", old), ("new", new)):
@@ -119,20 +120,33 @@ def test_a_model_from_before_the_choice_keeps_its_form_also_where_training_start
         gan.save_to_preset(tmp_path / name)
     file = tmp_path / "old" / "config.json"
     described = json.loads(file.read_text())
-    for setting in ("normalized", "interpolation", "activation"):  # Nobody knew of them.
+    for setting in ("normalized", "interpolation", "activation", "noise_first"):  # Nobody knew of them.
         del described["generator"]["config"][setting]
     assert family_of({**described, "card": {}}) == "projected"
     started = {
         name: build_gan("projected", None, 32, embedding_dim=8, start_from=config).generator
         for name, config in (("old", described), ("new", json.loads((tmp_path / "new" / "config.json").read_text())))
     }
-    assert (started["old"].normalized, started["old"].interpolation) == (False, "nearest")
-    assert (started["new"].normalized, started["new"].interpolation) == (True, "bilinear")
+    found = {name: (made.normalized, made.interpolation, made.noise_first) for name, made in started.items()}
+    assert found == {"old": (False, "nearest", False), "new": (True, "bilinear", True)}
     again = CompactGenerator.from_config(described["generator"]["config"])
     again.build_for(8)
     again.set_weights(old.generator.get_weights())
     noise = np.random.default_rng(1).normal(size=(2, 64)).astype("float32")
     np.testing.assert_array_equal(again(noise, text), old.generator(noise, text))
+
+
+def test_where_noise_is_first_captions_choose_among_what_it_has_begun():
+    keras.utils.set_random_seed(0)
+    generator = CompactGenerator(32, latent_dim=6, widths=(8, 8, 8), noise_first=True)
+    generator.build_for(EMBEDDING_DIM)
+    move_weights(generator)
+    noise = np.random.default_rng(1).normal(size=(2, 6)).astype("float32")
+    texts = np.random.default_rng(2).normal(size=(2, EMBEDDING_DIM)).astype("float32")
+    (first, *_), (others, *_) = (generator.features(noise, text) for text in (texts, texts[::-1]))
+    np.testing.assert_array_equal(first, others)
+    assert not np.any(generator.features(np.zeros_like(noise), texts)[0]), "no noise, no forms"
+    assert np.abs(np.asarray(generator(noise, texts)) - np.asarray(generator(noise, texts[::-1]))).mean() > 0.01
 
 
 def test_training_starts_from_a_packaged_model_of_before():

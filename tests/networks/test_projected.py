@@ -131,6 +131,30 @@ def test_images_and_maps_are_resized_as_those_of_image_features_are(image_size, 
     np.testing.assert_allclose(resize(images, input_size), expected, atol=1e-5)
 
 
+def test_layouts_have_forms_which_neither_light_nor_contrast_changes():
+    _, discriminator = tiny_networks("projected")
+    assert discriminator.forms, "as the family has it"
+    plain = ProjectedDiscriminator.from_config({**discriminator.get_config(), "forms": 0.0})
+    plain.build_for(EMBEDDING_DIM)
+    discriminator.build_for(EMBEDDING_DIM)
+    assert (plain.num_layout_numbers, discriminator.num_layout_numbers) == (16, 32)
+    random = np.random.default_rng(0)
+    images = np.kron(random.uniform(-0.5, 0.5, (2, 4, 4, 3)), np.ones((1, 8, 8, 1))).astype("float32")
+
+    def forms(images):
+        layouts = np.asarray(discriminator.layout(images))
+        assert layouts.shape[1] == plain.layout(images).shape[1] + 64
+        return layouts[:, -64:] / discriminator.forms
+
+    np.testing.assert_allclose(forms(images).std(axis=-1), 1.0, atol=0.05)
+    np.testing.assert_allclose(forms(0.8 * images + 0.3), forms(images), atol=0.05)
+    mirrored = forms(images[:, :, ::-1]).reshape(2, 8, 8)[:, :, ::-1]
+    np.testing.assert_allclose(mirrored.reshape(2, 64), forms(images), atol=1e-4)
+    assert np.abs(forms(images[:, :, ::-1]) - forms(images)).mean() > 0.3
+    flat = np.zeros((1, 32, 32, 3), "float32")
+    np.testing.assert_allclose(forms(flat), 0.0, atol=1e-6)
+
+
 def test_match_is_the_logit_without_realness():
     _, discriminator = tiny_networks("projected")
     discriminator.build_for(EMBEDDING_DIM)
@@ -166,7 +190,8 @@ def test_a_run_that_was_begun_in_another_form_goes_on_in_it(features, tmp_path):
     assert (new.generator.normalized, new.discriminator.input_size) == (True, 128)
     assert (new.generator.widths, new.generator.text_width) == ((256, 192, 96), 256)
     assert new.discriminator.pixel_width == 32
-    assert new.variety is not None
+    assert (new.generator.noise_first, new.discriminator.forms > 0) == (True, True)
+    assert (new.variety.num_numbers, new.variety.weight) == (20, 4.0), "one less than there are training images"
     old = TextToImageGAN(
         new.text_encoder, CompactGenerator(32, normalized=False), ProjectedDiscriminator(32, input_size=64)
     )
@@ -178,6 +203,12 @@ def test_a_run_that_was_begun_in_another_form_goes_on_in_it(features, tmp_path):
         assert (begun.generator.normalized, begun.generator.interpolation) == (False, "nearest")
         assert (begun.generator.widths, begun.generator.text_width) == ((128, 96, 64), 128)
         assert (begun.discriminator.input_size, begun.discriminator.pixel_width) == (64, 0)
+        assert (begun.generator.noise_first, begun.discriminator.forms) == (False, 0.0)
         assert begun.variety is None
+    scaled = TextToImageGAN(new.text_encoder, CompactGenerator(32, normalized=True), ProjectedDiscriminator(32))
+    scaled.save_to_preset(tmp_path / "scaled" / "preset")
+    begun = prepare(config, tmp_path / "scaled").model
+    assert (begun.generator.noise_first, begun.discriminator.forms) == (False, 0.0)
+    assert (begun.variety.num_numbers, begun.variety.weight) == (16, 2.0)
     with pytest.raises(ValueError, match="its generator is another one"):
         prepare(replace(config, size="base", start_from=str(tmp_path / "run")))
