@@ -104,13 +104,17 @@ def gelu(features: Any) -> Any:
     return ops.gelu(features, approximate=True)
 
 
-def unit_rms(features: Any) -> Any:
-    """Features, shape `(B, H, W, C)`, brought to a root mean square of 1 over the channels of each position.
+def unit_rms(features: Any, least: float = 1e-6) -> Any:
+    """Features, shape `(..., C)`, brought to a root mean square of 1 over the channels of each position.
+
+    Args:
+        features: What is brought there.
+        least: Mean square of which, or less, there is next to nothing to bring there.
 
     Reference:
         Pixel normalization in Progressive Growing of GANs (Karras et al., 2018), arXiv:1710.10196.
     """
-    return features * ops.rsqrt(ops.mean(ops.square(features), axis=-1, keepdims=True) + 1e-6)
+    return features * ops.rsqrt(ops.mean(ops.square(features), axis=-1, keepdims=True) + least)
 
 
 def upsample(features: Any, interpolation: str = "nearest") -> Any:

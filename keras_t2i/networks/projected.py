@@ -12,7 +12,7 @@ from keras import layers, ops
 
 from keras_t2i.core.pixels import resize
 from keras_t2i.networks.base import check_depth, check_image_size
-from keras_t2i.networks.blocks import Block
+from keras_t2i.networks.blocks import Block, unit_rms
 from keras_t2i.networks.compact import CompactGenerator, wider_generator
 from keras_t2i.networks.families import ACTIVATIONS, Family
 from keras_t2i.networks.mobilenet_v2 import build_mobilenet_v2
@@ -214,7 +214,7 @@ def _forms(images: Any) -> Any:
     cells = ops.mean(ops.reshape(brightness, (-1, _CELLS, side, _CELLS, side)), axis=(2, 4))
     cells = ops.reshape(cells, (-1, _CELLS**2))
     cells -= ops.mean(cells, axis=-1, keepdims=True)
-    return cells * ops.rsqrt(ops.mean(ops.square(cells), axis=-1, keepdims=True) + _FLAT)
+    return unit_rms(cells, _FLAT)
 
 
 def _random(scale: float) -> keras.initializers.Initializer:

@@ -8,10 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-__all__ = ["NUM_NUMBERS", "Variety"]
+__all__ = ["Variety"]
 
-NUM_NUMBERS = 16
-"""Ways in which images of a caption differ that the noise is to say, where nothing is said."""
 _RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0)
 _ROUNDS = 4
 """Of the search for directions of the largest variance; each makes smaller ones so many orders smaller."""
@@ -62,7 +60,7 @@ class Variety:
         self.share, self.weight = float(share), float(weight)
 
     @classmethod
-    def of(cls, layouts: np.ndarray, sentence_embeddings: np.ndarray, most: int = NUM_NUMBERS, **options: Any) -> Self:
+    def of(cls, layouts: np.ndarray, sentence_embeddings: np.ndarray, most: int = 16, **options: Any) -> Self:
         """The term for what real images of a caption differ in.
 
         Args:

@@ -11,13 +11,13 @@ from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data import Split
 from keras_t2i.data.pairs import real_pairs
 from keras_t2i.models import TextToImageGAN
-from keras_t2i.objectives.variety import NUM_NUMBERS, Variety
+from keras_t2i.objectives.variety import Variety
 from keras_t2i.runs.config import RunConfig
 
 __all__ = ["variety_of"]
 
-_WEIGHT = 2.0
-"""Of the term, for `NUM_NUMBERS` numbers: each counts as much where there are more."""
+_WEIGHT_EACH = 0.125
+"""Of each number that layouts may differ in: it counts as much where there are more of them."""
 _LOOKED_AT = 8_192
 """Images in which it is looked for what images of a caption differ in, at most."""
 _ASKED_FOR = 512
@@ -65,6 +65,6 @@ def variety_of(config: RunConfig, model: TextToImageGAN, split: Split) -> Variet
     if model.generator.text_tower is not None:  # Numbers of words, of which nothing can be expected.
         texts = np.zeros_like(texts, np.float32)
     numbers = model.discriminator.num_layout_numbers
-    most, weight = min(numbers, model.generator.latent_dim - 1), _WEIGHT * numbers / NUM_NUMBERS
-    variety = Variety.of(np.concatenate(found), texts, most, share=share, weight=weight)
+    most = min(numbers, model.generator.latent_dim - 1)
+    variety = Variety.of(np.concatenate(found), texts, most, share=share, weight=_WEIGHT_EACH * numbers)
     return variety if variety.num_numbers else None
