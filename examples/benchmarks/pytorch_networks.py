@@ -63,10 +63,10 @@ class Spectral(Conv):
 
 
 class Linear(nn.Module):
-    def __init__(self, weights: Iterator[Tensor]) -> None:
+    def __init__(self, weights: Iterator[Tensor], bias: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(next(weights).T.contiguous())
-        self.bias = nn.Parameter(next(weights))
+        self.bias = nn.Parameter(next(weights)) if bias else None
 
     def forward(self, values: Tensor) -> Tensor:
         return F.linear(values, self.weight, self.bias)
@@ -109,14 +109,15 @@ class Up(nn.Module):
 
 
 class Generator(nn.Module):
-    """That of `compact`, or of `projected`, whose maps are `smooth`."""
+    """That of `compact`, or of `projected`, whose maps are `smooth` and begin with the noise alone."""
 
     def __init__(self, weights: Iterator[Tensor], smooth: bool) -> None:
         super().__init__()
         self.mode, self.normalize = ("bilinear", unit_rms) if smooth else ("nearest", as_it_is)
         self.register_buffer("mean", next(weights))
         self.register_buffer("scale", next(weights))
-        self.text, self.style, self.features = Linear(weights), Linear(weights), Linear(weights)
+        self.noise_first = smooth
+        self.text, self.style, self.features = Linear(weights), Linear(weights), Linear(weights, bias=not smooth)
         self.blocks = nn.ModuleList([Up(weights, self.mode, self.normalize) for _ in range(3)])
         self.full_size, self.to_image = Conv(weights), Conv(weights)
 
@@ -124,7 +125,7 @@ class Generator(nn.Module):
         text = activate(self.text((embeddings - self.mean) * self.scale))
         joined = torch.cat([latents, text], 1)
         style = activate(self.style(joined))
-        maps = self.features(joined).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
+        maps = self.features(latents if self.noise_first else joined).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
         if not self.to_image.weight.is_contiguous(memory_format=torch.channels_last):
             maps = maps.contiguous()
         for block in self.blocks:
