@@ -85,8 +85,15 @@ def make_latents(size: int = 4, seed: int = 0) -> np.ndarray:
 def move_weights(network: Any, amount: float = 0.1, seed: int = 0) -> None:
     """Adds noise to every trainable weight, so that none is left at a neutral starting value."""
     random = np.random.default_rng(seed)
+    assert network.trainable_weights, "an average has none: move the network that it follows"
     for weight in network.trainable_weights:
         weight.assign(weight.numpy() + amount * random.normal(size=weight.shape).astype(np.float32))
+
+
+def move_average(gan: Any, amount: float = 0.1, seed: int = 0) -> None:
+    """The same for what images are drawn with, whose weights are not trained but follow those that are."""
+    move_weights(gan.generator, amount, seed)
+    gan.ema_generator.set_weights(gan.generator.get_weights())
 
 
 def copies(variables: Any) -> dict[str, np.ndarray]:

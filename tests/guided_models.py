@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from checks import move_weights, tiny_gan
+from checks import move_average, tiny_gan
 
 from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.transfer.strategies import apply
@@ -17,10 +17,9 @@ SIZES = ((32, 32), (20, 24), (150, 201), (90, 40), (5, 7))
 
 def tiny_guided(image_input: str, text_encoder: Any) -> TextToImageGAN:
     gan = tiny_gan("compact", text_encoder)
-    move_weights(gan.generator)
-    gan.ema_generator.set_weights(gan.generator.get_weights())
+    move_average(gan)
     apply(f"{image_input}:width=4", gan)
-    move_weights(gan.drawer, 0.05, seed=1)
+    move_average(gan, 0.05, seed=1)
     return gan
 
 

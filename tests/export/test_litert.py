@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from checks import EMBEDDING_DIM, FAMILIES, LATENT_DIM, move_weights, one_line, tiny_flow, tiny_gan
+from checks import EMBEDDING_DIM, FAMILIES, LATENT_DIM, move_average, move_weights, one_line, tiny_flow, tiny_gan
 from hard_captions import hard_captions
 from PIL import Image
 from tiny_encoder import write_bert_preset, write_roberta_preset
@@ -313,7 +313,7 @@ def test_sixty_four_captions_by_three_seeds_in_a_clean_process(precision: str, t
 
 def test_mirror_images_are_the_same_in_litert(tmp_path: Path, text_encoder: TextEncoder) -> None:
     gan = tiny_gan("compact", text_encoder)
-    move_weights(gan.ema_generator)
+    move_average(gan)
     plain = gan.generate(["a red star"], num_images=8, seed=2)
     gan.save_to_preset(tmp_path / "preset")
     gan = TextToImageGAN.from_preset(tmp_path / "preset")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_text
-from checks import EMBEDDING_DIM, LATENT_DIM, move_weights, one_line, tiny_gan
+from checks import EMBEDDING_DIM, LATENT_DIM, move_average, one_line, tiny_gan
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
@@ -136,7 +136,7 @@ print(json.dumps([base64.b64encode(file).decode() for file in files]))
 @pytest.fixture(scope="module")
 def gan(tmp_path_factory: pytest.TempPathFactory) -> TextToImageGAN:
     gan = tiny_gan("dcgan", TextEncoder.from_preset(write_bert_preset(tmp_path_factory.mktemp("encoder") / "bert")))
-    move_weights(gan.ema_generator)
+    move_average(gan)
     gan.card = dict(CARD)
     return gan
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checks import make_batch, move_weights, one_line, tiny_gan
+from checks import make_batch, move_average, one_line, tiny_gan
 from command_line import keras_t2i
 from huggingface_hub import constants
 
@@ -22,7 +22,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     gan = tiny_gan("mlp")
-    move_weights(gan.ema_generator)
+    move_average(gan)
     directory = tmp_path_factory.mktemp("hub") / "tiny"
     gan.save_to_preset(directory)
     return directory
