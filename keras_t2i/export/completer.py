@@ -24,7 +24,12 @@ _WHOLE = (
     "`pictures`: the central square of a picture, RGB from -1 to 1 (a byte divided by 127.5, less 1), at this size by "
     "Lanczos' filter; {seen} is found in the network."
 )
-_SEEN = {"edges": "where its edges are", "colorize": "how bright it is", "enlarge": "what it shows"}
+_SEEN = {
+    "edges": "where its edges are",
+    "colorize": "how bright it is",
+    "enlarge": "what it shows",
+    "sketch": "what its dark lines are",
+}
 
 
 class Completion(keras.layers.Layer):

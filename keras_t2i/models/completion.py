@@ -1,4 +1,4 @@
-"""Completing pictures with a generator that images guide: holes in pictures of any size, edges, grey, small ones."""
+"""Completing pictures with a generator that images guide: holes in pictures, edges, sketches, grey, small ones."""
 
 from __future__ import annotations
 

@@ -217,8 +217,8 @@ class TextToImageGAN(TextToImage):
         """Completes pictures, with a `GuidedGenerator`: see `keras_t2i.transfer.guide`.
 
         Of a picture with a hole, which may have any size, a square around the hole is looked at and drawn at the size
-        of the model's images; what is outside of the hole stays the same to the bit. From edges, grey and small
-        pictures, the central square of each is drawn.
+        of the model's images; what is outside of the hole stays the same to the bit. From edges, sketches, grey
+        and small pictures, the central square of each is drawn.
 
         Args:
             images: Pictures, uint8, shapes `(H, W, 3)`.

@@ -181,6 +181,14 @@ class Generator(Network):
         """
         return latents[:, :length]
 
+    @property
+    def adjustable(self) -> list[tuple[int, int]]:
+        """Size and channels of the maps that its `call` hands to `adjust`, in that order; none where it takes no such.
+
+        A generator that has some can be guided by images: see `GuidedGenerator`.
+        """
+        return []
+
     def unmirrored(self, images: Any, latents: Any) -> Any:
         """What it drew from noise, with those that are mirror images mirrored back."""
         return images

@@ -165,6 +165,11 @@ class CompactGenerator(Generator):
         images = ops.tanh(ops.cast(images, "float32"))
         return images if adjust is not None else self.unmirrored(images, latents)
 
+    @property
+    def adjustable(self) -> list[tuple[int, int]]:
+        channels = (*self.widths, max(1, self.widths[-1] // 2))
+        return [(self.start_size << scale, count) for scale, count in enumerate(channels)]
+
     def mirror(self, mirrored: bool) -> None:
         self.mirrored = mirrored
 

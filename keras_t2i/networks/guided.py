@@ -9,7 +9,6 @@ from keras import layers, ops
 
 from keras_t2i.networks.base import Generator
 from keras_t2i.networks.blocks import Block, convolution, leaky, unit_rms, upsample
-from keras_t2i.networks.compact import CompactGenerator
 from keras_t2i.networks.image_inputs import IMAGE_INPUTS, hide, with_known
 from keras_t2i.networks.nested import NestedGenerator
 
@@ -35,7 +34,7 @@ class GuidedGenerator(NestedGenerator):
         the source draws in one pass, its branch is no copy of it and adds at full size too, so that texture goes on.
 
     Args:
-        source: The trained generator, a `CompactGenerator`.
+        source: The trained generator: a `CompactGenerator`, or an `UpscaledGenerator` of one.
         image_input: A name in `keras_t2i.networks.IMAGE_INPUTS`.
         width: Channels of the branch at full size; twice as many at each half, five times at most.
 
@@ -53,21 +52,19 @@ class GuidedGenerator(NestedGenerator):
     """
 
     def __init__(self, source: Generator, image_input: str = "complete", width: int = 12, **kwargs: Any) -> None:
-        if not isinstance(source, CompactGenerator):
+        maps = source.adjustable
+        if not maps:
             raise ValueError(
-                f"Images can guide a CompactGenerator (the families compact and projected), not a "
+                "Images can guide a CompactGenerator (the families compact and projected), enlarged or not, and no "
                 f"{type(source).__name__}: begin with a model that has one."
             )
         super().__init__(source, source.image_size, **kwargs)
         self.image_input, self.width = IMAGE_INPUTS.canonical(image_input), width
         self.kind = IMAGE_INPUTS[image_input]
-        sizes = len(source.widths)
-        widths = [min(_WIDEST, 1 << scale) * width for scale in range(sizes, -1, -1)]
-        channels = [*source.widths, max(1, source.widths[-1] // 2)]
-        self.reader = Reader(widths, name="reader")
+        widths = {size: min(_WIDEST, source.image_size // size) * width for size, _ in maps}
+        self.reader = Reader(list(widths.values()), name="reader")
         self.additions = [
-            Addition(width, count, name=f"addition_{number}")
-            for number, (width, count) in enumerate(zip(widths, channels, strict=True))
+            Addition(widths[size], channels, name=f"addition_{number}") for number, (size, channels) in enumerate(maps)
         ]
 
     @property
@@ -95,9 +92,7 @@ class GuidedGenerator(NestedGenerator):
             pictures: In [-1, 1], float32, shape `(B, image_size, image_size, 3)`: small ones enlarged to it.
             masks: 1 in the hole and 0 elsewhere, float32, shape `(B, image_size, image_size, 1)`, where there is one.
         """
-        if self.kind.has_hole:
-            return {IMAGE_INPUT: hide(pictures, masks)}
-        return {IMAGE_INPUT: pictures if self.kind.is_small else self.kind.make(pictures, 0)}
+        return {IMAGE_INPUT: hide(pictures, masks) if self.kind.has_hole else self.kind.read(pictures)}
 
     def complete(self, latents: Any, condition: dict[str, Any], pictures: Any, masks: Any = None) -> Any:
         """Pictures completed as captions say, in one go: what exports are made of.
@@ -120,12 +115,12 @@ class GuidedGenerator(NestedGenerator):
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         if not isinstance(sentence_embeddings, dict) or IMAGE_INPUT not in sentence_embeddings:
             return self.source(latents, sentence_embeddings, training=training)
-        pieces = zip(self.additions, self.reader(sentence_embeddings[IMAGE_INPUT]), strict=True)
+        seen = {maps.shape[1]: maps for maps in self.reader(sentence_embeddings[IMAGE_INPUT])}
+        additions = iter(self.additions)
         carried: list[Any] = []
 
         def adjust(maps: Any) -> Any:
-            addition, read = next(pieces)
-            maps, for_next = addition(maps, read, *carried)
+            maps, for_next = next(additions)(maps, seen[maps.shape[1]], *carried)
             carried[:] = [for_next]
             return maps
 
@@ -164,14 +159,14 @@ class Reader(Block):
 
 
 class Addition(Block):
-    """Adds to a generator's maps what the branch makes of them, of the image, and of its own work at the scale before.
+    """Adds to a generator's maps what the branch makes of them, of the image, and of its own work on the maps before.
 
     Args:
         width: Channels of the branch.
         channels: Those of the generator's maps.
 
     Returns:
-        The maps, and what is handed to the next scale.
+        The maps, and what is handed to the next.
     """
 
     def __init__(self, width: int, channels: int, **kwargs: Any) -> None:
@@ -180,6 +175,8 @@ class Addition(Block):
         self.to_maps = layers.Conv2D(channels, 1, kernel_initializer="zeros")
 
     def call(self, maps: Any, seen: Any, carried: Any = None) -> tuple[Any, Any]:
-        joined = [unit_rms(maps), seen, *([] if carried is None else [upsample(carried)])]
+        if carried is not None and carried.shape[1] != maps.shape[1]:
+            carried = upsample(carried)
+        joined = [unit_rms(maps), seen, *([] if carried is None else [carried])]
         joined = leaky(self.join(ops.concatenate([ops.cast(each, self.compute_dtype) for each in joined], axis=-1)))
         return maps + self.to_maps(joined), joined

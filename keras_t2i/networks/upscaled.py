@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from keras_t2i.networks.base import Generator, check_image_size
-from keras_t2i.networks.blocks import Block, convolution, leaky
+from keras_t2i.networks.blocks import Block, as_it_is, convolution, leaky
 from keras_t2i.networks.nested import NestedGenerator
 
 __all__ = ["UpscaledGenerator", "Upscaler"]
@@ -34,6 +34,7 @@ class UpscaledGenerator(NestedGenerator):
     Call arguments:
         latents: As of `source`.
         sentence_embeddings: Likewise.
+        adjust: Likewise, where `source` takes it; the maps of the second stage follow those of the first.
 
     Returns:
         Images in [-1, 1], float32, shape `(B, image_size, image_size, 3)`.
@@ -54,8 +55,14 @@ class UpscaledGenerator(NestedGenerator):
         self.width, self.depth = width, depth
         self.upscaler = Upscaler(factor, width, depth, name="upscaler")
 
-    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
-        return self.upscaler(self.source(latents, sentence_embeddings, training=training), training=training)
+    @property
+    def adjustable(self) -> list[tuple[int, int]]:
+        of_source = self.source.adjustable
+        return of_source and [*of_source, *self.upscaler.adjustable(self.source.image_size)]
+
+    def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None, adjust: Any = None) -> Any:
+        how = {"training": training} if adjust is None else {"training": training, "adjust": adjust}
+        return self.upscaler(self.source(latents, sentence_embeddings, **how), **how)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "width": self.width, "depth": self.depth}
@@ -71,6 +78,7 @@ class Upscaler(Block):
 
     Call arguments:
         images: Images in [-1, 1], float32, shape `(B, H, W, 3)`.
+        adjust: A function of the maps of each size, from the first on, to what takes their place.
 
     Returns:
         Larger ones, float32, shape `(B, factor * H, factor * W, 3)`: in [-1, 1], but not clipped to it in training, for
@@ -86,13 +94,18 @@ class Upscaler(Block):
         self.to_image = convolution(3, scale=0.02)
         self.upsample = layers.UpSampling2D(2, interpolation="bilinear")
 
-    def call(self, images: Any, training: bool | None = None) -> Any:
-        features = self.stem(images)
+    def adjustable(self, size: int) -> list[tuple[int, int]]:
+        """Size and channels of the maps that are handed to `adjust`, where images of a size come in."""
+        return [(size << doubling, conv.filters) for doubling, conv in enumerate((self.stem, *self.grown))]
+
+    def call(self, images: Any, training: bool | None = None, adjust: Any = None) -> Any:
+        adjust = adjust or as_it_is
+        features = adjust(self.stem(images))
         for block in self.blocks:
             features = block(features)
         for conv in self.grown:
             images = self.upsample(images)
-            features = conv(self.upsample(leaky(features)))
+            features = adjust(conv(self.upsample(leaky(features))))
         images = images + ops.cast(self.to_image(leaky(features)), "float32")
         return images if training else ops.clip(images, -1.0, 1.0)
 

@@ -119,8 +119,9 @@ TASKS: Table[Task] = Table(
             """Draw what a picture lacks, as a caption says it: one PNG an answer, and a grid of all.
 
     MODEL was made by **finetune --strategy complete**: what the mask hides is drawn, and all else stays the same to the
-    bit, in a picture of any size. By the strategies edges, colorize and enlarge: the picture's central square is drawn
-    from its edges, in color, or larger, without a mask. MODEL may also be a LiteRT bundle of such a model.
+    bit, in a picture of any size. By the strategies edges, sketch, colorize and enlarge: the picture's central square
+    is drawn from its edges or its dark lines, in color, or larger, without a mask. MODEL may also be a LiteRT bundle of
+    such a model.
 
     `keras-t2i finetune shapes_64 shapes --strategy complete --minutes 10 -o runs/complete`
 

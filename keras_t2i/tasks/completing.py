@@ -36,13 +36,13 @@ def complete(
 ) -> dict[str, Any]:
     """Completes a picture with a trained model, one PNG an answer, and a grid of all; written all or none.
 
-    What a hole hides is drawn anew, and all else stays the same to the bit; with a model that draws from edges, grey or
-    small pictures, the central square is drawn. Pictures are turned upright (EXIF) and written as RGB, with their
-    transparency, with 8 bits a channel.
+    What a hole hides is drawn anew, and all else stays the same to the bit; with a model that draws from edges,
+    sketches, grey or small pictures, the central square is drawn. Pictures are turned upright (EXIF) and written as
+    RGB, with their transparency, with 8 bits a channel.
 
     Args:
-        model: A run, a preset or its name, that was made by the strategy `complete`, `edges`, `colorize` or `enlarge`,
-            or a LiteRT bundle of one.
+        model: A run, a preset or its name, that was made by the strategy `complete`, `edges`, `sketch`, `colorize` or
+            `enlarge`, or a LiteRT bundle of one.
         picture: A picture of any size.
         captions: What it is to show.
         output: The directory to write to.

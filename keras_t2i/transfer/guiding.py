@@ -1,4 +1,4 @@
-"""A branch for a trained generator that reads an image: completion, and drawing from edges, grey or small pictures."""
+"""A branch for a trained generator that reads an image: completion, and drawing from edges, sketches, grey."""
 
 from __future__ import annotations
 

@@ -31,6 +31,19 @@ def test_the_branch_and_the_discriminator_are_trained_and_nothing_else(family: s
     assert family_of(gan) == family
 
 
+def test_a_model_with_a_second_stage_draws_from_sketches() -> None:
+    gan = pretrained()
+    apply("upscale:width=8:depth=1", gan)
+    plan = apply("sketch:width=4", gan)
+    check_only_the_plan_moves(gan, plan)
+    paper = np.ones((2, 64, 64, 3), np.float32)
+    paper[1, 20:24] = -1
+    given = np.asarray(gan.drawer.asked(paper)["image_input"])
+    blank, drawn = gan.sampler.completed(make_latents(1).repeat(2, axis=0), CAPTIONS[:1].repeat(2, axis=0), given)
+    assert blank.shape == (64, 64, 3)
+    assert (blank != drawn).any()
+
+
 def test_what_is_known_is_learned_within_some_steps() -> None:
     gan = pretrained()
     plan = transfer.guide(gan, width=8)
@@ -86,11 +99,11 @@ def test_presets_complete_the_same_pixels(image_input: str, tmp_path: Path) -> N
 
 
 def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path) -> None:
-    assert "not a MLPGenerator" in refusal(apply, "complete", pretrained("mlp"))
+    assert "no MLPGenerator" in refusal(apply, "complete", pretrained("mlp"))
     assert "must be at least 0; got -1" in refusal(Consistency, "complete", weight=-1)
     gan = pretrained()
     apply("complete:width=4", gan)
-    assert "not a GuidedGenerator" in refusal(apply, "edges", gan)
+    assert "no GuidedGenerator" in refusal(apply, "edges", gan)
     assert "enlarges what a generator draws from captions alone" in refusal(apply, "upscale", gan)
     assert not list(tmp_path.iterdir())
     embeddings = tf.zeros((1, EMBEDDING_DIM))
