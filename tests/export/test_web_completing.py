@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from guided_models import assert_completed, random_pictures, tiny_guided
-from PIL import Image
 from tiny_encoder import write_bert_preset
-from web_page import COMPOSITE, WINDOWS, download, drawn, served
+from web_page import (
+    COMPOSITE,
+    WINDOWS,
+    at,
+    check_accessible,
+    download,
+    drawn,
+    hole_of,
+    image_of,
+    opened,
+    rub,
+    served,
+    visited,
+    write,
+)
 
 from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.serve import demo
@@ -38,60 +50,15 @@ def site(tmp_path_factory: pytest.TempPathFactory, browser: Any, gan: TextToImag
 @pytest.fixture
 def page(browser: Any, site: str) -> Iterator[Any]:
     """The page with a picture drawn and the brush at hand."""
-    context = browser.new_context(viewport=WINDOWS["light"], color_scheme="light", has_touch=True)
-    page = context.new_page()
-    page.set_default_timeout(8000)
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(site)
-    page.evaluate("keras_t2i.ready")
-    write(page, CAPTION)
-    drawn(page)
-    yield page
-    assert complaints == []
-    context.close()
-
-
-def write(page: Any, caption: str) -> None:
-    page.get_by_role("textbox", name="Caption", exact=True).fill(caption)
+    with visited(browser, site) as page:
+        write(page, CAPTION)
+        drawn(page)
+        yield page
 
 
 def take_brush(page: Any) -> None:
     page.get_by_role("radio", name="Rub out").check()
     assert drawn(page) == []
-
-
-def at(page: Any, x: float, y: float) -> tuple[float, float]:
-    """A place of the picture, in shares of its width and height, on the screen."""
-    page.locator("#brush").scroll_into_view_if_needed()
-    box = page.locator("#brush").bounding_box()
-    return box["x"] + x * box["width"], box["y"] + y * box["height"]
-
-
-def rub(page: Any, *places: tuple[float, float]) -> None:
-    page.mouse.move(*at(page, *places[0]))
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*at(page, *place), steps=3)
-    page.mouse.up()
-
-
-def opened(page: Any, picture: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
-    height, width = picture.shape[:2]
-    page.wait_for_function("length => keras_t2i.hole().length === length", arg=height * width)
-    drawn(page)
-
-
-def image_of(picture: dict[str, Any]) -> np.ndarray:
-    return np.asarray(picture["rgb"], np.uint8).reshape(*picture["size"], 3)
-
-
-def hole_of(page: Any, picture: np.ndarray) -> np.ndarray:
-    return np.asarray(page.evaluate("keras_t2i.hole()"), bool).reshape(picture.shape[:2])
 
 
 def test_what_was_drawn_is_rubbed_out_and_filled_as_python_fills_it(page: Any, gan: TextToImageGAN) -> None:
@@ -182,14 +149,10 @@ def test_the_keyboard_and_a_finger_rub_out_too(page: Any, gan: TextToImageGAN) -
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_brush_is_accessible(page: Any, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.set_viewport_size(WINDOWS[scheme])
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     take_brush(page)
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     for step in (lambda: None, lambda: rub(page, (0.4, 0.4), (0.6, 0.6))):
         step()
         drawn(page)
-        found = axe.run(page, options={"runOnly": {"type": "tag", "values": tags}}).response
-        assert [(problem["id"], problem["nodes"][0]["html"]) for problem in found["violations"]] == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= WINDOWS[scheme]["width"]
+        check_accessible(page)

@@ -11,6 +11,8 @@ export interface Bundle {
   imageSize: number;
   /** Whether embeddings can be mixed; token numbers cannot. */
   mixes: boolean;
+  /** What it is given of a picture, `complete` for one with a hole; nothing where it draws from captions alone. */
+  imageInput: string | undefined;
   /** A caption to begin with. */
   example: string;
   tokenizer: TokenizerRules;
@@ -18,7 +20,7 @@ export interface Bundle {
     generator: Uint8Array;
     textEncoder: Uint8Array;
     tokenizer: Uint8Array;
-    /** What fills holes in pictures, where the model can. */
+    /** What draws from pictures, where the model can. */
     completer: Uint8Array | undefined;
   };
 }
@@ -47,7 +49,7 @@ interface Description {
   example?: string;
   versions?: Record<string, string>;
   generator: Tensors;
-  completer?: Tensors;
+  completer?: Tensors & { image_input: string };
   text_encoder: (Tensors & { normalization?: string }) | null;
   tokenizer: (TokenizerRules & { json?: string }) | null;
   bytes?: Record<string, number>;
@@ -69,7 +71,7 @@ export async function loadBundle(
     throw new PageError(description.note ?? "This bundle cannot read captions: it has no tokenizer.json.");
   }
   const names = [generator.file, textEncoder.file, tokenizer.json];
-  if (description.completer?.inputs["masks"]) names.push(description.completer.file);
+  if (description.completer) names.push(description.completer.file);
   const all = description.bytes && names.reduce((sum, name) => sum + (description.bytes?.[name] ?? 0), 0);
   let received = 0;
   const [generatorFile, encoderFile, tokenizerFile, completerFile] = await Promise.all(
@@ -86,6 +88,7 @@ export async function loadBundle(
     embeddingDim: lastSize(generator.inputs["sentence_embeddings"]),
     imageSize: generator.outputs["images"]?.shape[1] ?? 0,
     mixes: !textEncoder.normalization?.startsWith("token ids"),
+    imageInput: description.completer?.image_input,
     example: description.example ?? "",
     tokenizer,
     files: {

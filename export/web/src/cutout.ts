@@ -24,6 +24,19 @@ const area: Filter = (x) => (x > -0.5 && x <= 0.5 ? 1 : 0);
 const sinc: Filter = (x) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
 const lanczos: Filter = (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0);
 
+/** The central square of a picture, at a size: what a model sees of pictures without a hole. */
+export function centralSquare({ width, height, rgb }: Pixels, size?: number): Pixels {
+  const side = Math.min(width, height);
+  const [top, left] = [Math.floor((height - side) / 2), Math.floor((width - side) / 2)];
+  const square = new Uint8Array(3 * side * side);
+  for (let y = 0; y < side; y++) {
+    const start = 3 * ((top + y) * width + left);
+    square.set(rgb.subarray(start, start + 3 * side), 3 * y * side);
+  }
+  if (size === undefined || size === side) return { width: side, height: side, rgb: square };
+  return { width: size, height: size, rgb: resized(square, side, normalized(weightsOf(lanczos, 3, side, size))) };
+}
+
 export class Cutout {
   readonly #picture: Pixels;
   readonly #hole: Uint8Array;

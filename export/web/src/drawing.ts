@@ -2,7 +2,7 @@
 
 import { type CompiledModel, loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 import { type Bundle, PageError } from "./bundle.ts";
-import { Cutout, type Pixels } from "./cutout.ts";
+import { centralSquare, Cutout, type Pixels } from "./cutout.ts";
 import { latents } from "./latents.ts";
 import { CaptionTokenizer } from "./text.ts";
 
@@ -64,31 +64,38 @@ export class Artist {
     return { width: imageSize, height: imageSize, rgb: Uint8Array.from(images, toByte), milliseconds };
   }
 
-  get completes(): boolean {
-    return this.#completer !== null;
-  }
-
   /** A picture with its hole filled: 1 in `hole`, a number for each pixel, is where. All else stays the same. */
   async complete(embedding: Float32Array, seed: bigint, index: number, of: Pixels, hole: Uint8Array): Promise<Picture> {
+    const start = performance.now();
+    const cut = new Cutout(of, hole, this.#bundle.imageSize);
+    const picture = cut.putBack(await this.#guided(embedding, seed, index, cut.rgb, cut.hole));
+    return { ...picture, milliseconds: performance.now() - start };
+  }
+
+  /** A picture that is drawn from another, from its lines for instance. */
+  async drawFrom(embedding: Float32Array, seed: bigint, index: number, of: Pixels): Promise<Picture> {
+    const start = performance.now();
+    const size = this.#bundle.imageSize;
+    const rgb = await this.#guided(embedding, seed, index, centralSquare(of, size).rgb);
+    return { width: size, height: size, rgb, milliseconds: performance.now() - start };
+  }
+
+  async #guided(text: Float32Array, seed: bigint, index: number, rgb: Uint8Array, hole?: Uint8Array): Promise<Uint8Array> {
     if (!this.#completer) throw new PageError("This model draws from captions alone.");
     const { latentDim, imageSize: size } = this.#bundle;
-    const start = performance.now();
-    const cut = new Cutout(of, hole, size);
     const inputs = {
       latents: latents(seed, index, latentDim, 1),
-      sentence_embeddings: embedding,
-      pictures: Float32Array.from(cut.rgb, (byte) => Math.fround(byte / 127.5) - 1),
-      masks: Float32Array.from(cut.hole),
+      sentence_embeddings: text,
+      pictures: Float32Array.from(rgb, (byte) => Math.fround(byte / 127.5) - 1),
+      ...(hole && { masks: Float32Array.from(hole) }),
     };
     const shapes = {
       latents: [1, latentDim],
-      sentence_embeddings: [1, embedding.length],
+      sentence_embeddings: [1, text.length],
       pictures: [1, size, size, 3],
       masks: [1, size, size, 1],
     };
-    const images = await run(this.#completer, inputs, shapes, "images");
-    const picture = cut.putBack(Uint8Array.from(images, toByte));
-    return { ...picture, milliseconds: performance.now() - start };
+    return Uint8Array.from(await run(this.#completer, inputs, shapes, "images"), toByte);
   }
 }
 

@@ -1,10 +1,11 @@
-/** A picture with a brush that rubs out: with mouse, finger, pen or keyboard. */
+/** A picture with a brush that rubs out, or paper with a pen: with mouse, finger, pen or keyboard. */
 
-import type { Pixels } from "./cutout.ts";
+import { centralSquare, type Pixels } from "./cutout.ts";
 import { element, paint, shortened, status } from "./view.ts";
 
 const MOST_PIXELS = 2048; // of a picture's height and of its width: larger ones are made smaller
 const MOST_STEPS = 20; // that can be undone
+const INK = "black";
 
 /** Whose a picture is: the model's, the reader's, or the reader's with what the model drew in it. */
 export type Origin = "drawn" | "reader" | "both";
@@ -15,6 +16,7 @@ export class Easel {
   readonly #known = element<HTMLCanvasElement>("known");
   readonly #brush = element<HTMLCanvasElement>("brush");
   readonly #size = element<HTMLInputElement>("brush-size");
+  readonly #eraser = element<HTMLButtonElement>("eraser");
   readonly #onChanged: () => void;
   readonly #earlier: Uint8Array<ArrayBuffer>[] = [];
   #picture = NOTHING;
@@ -24,6 +26,7 @@ export class Easel {
   #cursor = { x: 0, y: 0 };
   #stroke: { x: number; y: number } | null = null;
   #isFilled = false;
+  #paper: Pixels | null = null; // where the brush is a pen
   #isPointed = false;
   #border: Path2D | null = null; // of the hole, which is long to find in a large picture
 
@@ -31,6 +34,7 @@ export class Easel {
   constructor(onChanged: () => void) {
     this.#onChanged = onChanged;
     const brush = this.#brush;
+    this.#eraser.addEventListener("click", () => this.#takeEraser(!this.#isEraser));
     brush.addEventListener("pointerdown", (event) => this.#begin(event));
     brush.addEventListener("pointermove", (event) => this.#move(event));
     for (const end of ["pointerup", "pointercancel"]) brush.addEventListener(end, () => this.#end());
@@ -44,15 +48,40 @@ export class Easel {
     element("open").addEventListener("click", () => element("file").click());
     element("file").addEventListener("change", (event) => void this.#open(event.target as HTMLInputElement));
     element("undo").addEventListener("click", () => this.undo());
-    element("start-over").addEventListener("click", () => this.#change(() => this.#hole.fill(0)));
+    element("start-over").addEventListener("click", () => this.#startOver());
     new ResizeObserver(() => this.#sketch()).observe(brush);
+  }
+
+  /** Takes white paper of so many pixels each way, and makes a pen of the brush. */
+  takePen(size: number): void {
+    this.#paper = { width: size, height: size, rgb: new Uint8Array(3 * size * size).fill(255) };
+    this.#size.value = "3";
+    element("pad").append(element("easel"));
+    this.#take(this.#paper, "drawn");
+  }
+
+  /** Where it is: in the place of the picture, or beside it. */
+  get #frame(): HTMLElement {
+    return element(this.#paper ? "pad" : "frame");
   }
 
   get picture(): Pixels {
     return this.#picture;
   }
 
-  /** 1 where something was rubbed out, 0 elsewhere. */
+  /** Whether its brush is a pen: what a model draws is then shown beside it. */
+  get hasPen(): boolean {
+    return this.#paper !== null;
+  }
+
+  /** The picture with what a pen drew on it. */
+  get sheet(): Pixels {
+    const rgb = this.#picture.rgb.slice();
+    this.#hole.forEach((value, place) => value && rgb.fill(0, 3 * place, 3 * place + 3));
+    return { ...this.#picture, rgb };
+  }
+
+  /** 1 where something was rubbed out, or where there is ink, 0 elsewhere. */
   get hole(): Uint8Array {
     return this.#hole;
   }
@@ -82,7 +111,8 @@ export class Easel {
     const file = input.files?.[0];
     if (!file) return;
     try {
-      this.#take(await readPicture(file), "reader");
+      const picture = await readPicture(file);
+      this.#take(this.#paper ? centralSquare(picture) : picture, "reader");
     } catch {
       status(`“${shortened(file.name)}” is no picture that this browser can read.`);
     }
@@ -106,8 +136,9 @@ export class Easel {
   /** Shows the picture, or what became of it. */
   show(picture: Pixels): void {
     this.#isFilled = picture !== this.#picture;
+    this.#frame.hidden = element("easel").hidden = false;
     const { width, height } = picture;
-    const frame = element("frame").style;
+    const frame = this.#frame.style;
     frame.aspectRatio = `${width} / ${height}`;
     frame.width = height > width ? `${(100 * width) / height}%` : "";
     paint(this.#known, picture);
@@ -116,7 +147,8 @@ export class Easel {
 
   hide(): void {
     element("easel").hidden = true;
-    Object.assign(element("frame").style, { aspectRatio: "", width: "" });
+    this.#frame.hidden = this.#paper !== null;
+    Object.assign(this.#frame.style, { aspectRatio: "", width: "" });
   }
 
   undo(): void {
@@ -129,13 +161,26 @@ export class Easel {
   #changed(): void {
     this.#border = null;
     element<HTMLButtonElement>("undo").disabled = !this.#earlier.length;
-    element<HTMLButtonElement>("start-over").disabled = !this.isRubbed;
+    element<HTMLButtonElement>("start-over").disabled = !this.isRubbed && this.#picture === (this.#paper ?? this.#picture);
     this.#sketch();
     this.#onChanged();
   }
 
   #remember(): void {
     if (this.#earlier.push(this.#hole.slice()) > MOST_STEPS) this.#earlier.shift();
+  }
+
+  #startOver(): void {
+    if (this.#paper && this.#picture !== this.#paper) this.#take(this.#paper, "drawn");
+    else this.#change(() => this.#hole.fill(0));
+  }
+
+  get #isEraser(): boolean {
+    return this.#eraser.getAttribute("aria-pressed") === "true";
+  }
+
+  #takeEraser(taken: boolean): void {
+    this.#eraser.setAttribute("aria-pressed", String(taken));
   }
 
   #change(change: () => void): void {
@@ -162,8 +207,14 @@ export class Easel {
     this.#brush.setPointerCapture(event.pointerId);
     this.#remember();
     this.#cursor = this.#stroke = this.#place(event);
-    this.#rub(this.#stroke, this.#stroke, 1);
+    this.#draw(this.#stroke, this.#stroke);
     this.#sketch();
+  }
+
+  /** What a pen draws is followed while it is drawn. */
+  #draw(from: { x: number; y: number }, to: { x: number; y: number }): void {
+    this.#rub(from, to, this.#isEraser ? 0 : 1);
+    if (this.#paper) this.#onChanged();
   }
 
   #move(event: PointerEvent): void {
@@ -171,7 +222,7 @@ export class Easel {
     this.#cursor = place;
     this.#isPointed = true;
     if (this.#stroke) {
-      this.#rub(this.#stroke, place, 1);
+      this.#draw(this.#stroke, place);
       this.#stroke = place;
     }
     this.#sketch();
@@ -230,7 +281,7 @@ export class Easel {
     }
   }
 
-  /** Draws the border of the hole, all of it while it is being rubbed or not yet filled, and the brush. */
+  /** Draws ink; or the border of the hole, all of it while it is being rubbed or not yet filled; and the brush. */
   #sketch(): void {
     const { width, height } = this.#picture;
     const scale = Math.min(this.#brush.clientWidth * devicePixelRatio, 2 * MOST_PIXELS) / width;
@@ -238,20 +289,19 @@ export class Easel {
     if (!context || !scale) return;
     this.#brush.width = Math.round(width * scale);
     this.#brush.height = Math.round(height * scale);
-    if (this.#stroke || !this.#isFilled) this.#cover(context, scale);
+    if (this.#paper || this.#stroke || !this.#isFilled) this.#cover(context, scale);
     context.scale(scale, scale);
-    if (!this.#stroke && this.#isFilled) this.#line(context, scale, this.#borderOfHole(), [4, 4]);
+    if (!this.#paper && !this.#stroke && this.#isFilled) this.#line(context, scale, this.#borderOfHole(), [4, 4]);
     if (document.activeElement !== this.#brush && !this.#isPointed) return;
     const circle = new Path2D();
     circle.arc(this.#cursor.x + 0.5, this.#cursor.y + 0.5, Math.max(this.#radius, 0.5), 0, 2 * Math.PI);
     this.#line(context, scale, circle, []);
   }
 
-  /** What was rubbed out, in the squares by which pictures show that nothing is there. */
+  /** Ink; or what was rubbed out, in the squares by which pictures show that nothing is there. */
   #cover(context: CanvasRenderingContext2D, scale: number): void {
     const { width, height } = this.#picture;
-    const squares = context.createPattern(checkered(), "repeat");
-    if (squares) context.fillStyle = squares;
+    context.fillStyle = this.#paper ? INK : (context.createPattern(checkered(), "repeat") ?? INK);
     for (let y = 0; y < height; y++) {
       const [top, bottom] = [Math.round(y * scale), Math.round((y + 1) * scale)];
       for (let x = 0; x < width; x++) {

@@ -14,6 +14,12 @@ interface Drawn {
 
 const DEBOUNCE_MS = 120;
 const NUM_STEPS = 9;
+const MOST_PAPER = 512; // pixels each way of what is sketched on
+/** What the view is called in which a model draws from a picture, and what is said of it. */
+const OF_A_PICTURE: Record<string, [string, string]> = {
+  complete: ["Rub out", "Rub out what is to be drawn anew."],
+  sketch: ["Sketch", "Sketch it: dark lines are followed."],
+};
 
 const prompt = element<HTMLTextAreaElement>("prompt");
 const second = element<HTMLTextAreaElement>("second");
@@ -106,15 +112,33 @@ function listen(): void {
   });
 }
 
-function introduce({ name, license, example, mixes }: Bundle): void {
+function introduce({ name, license, example, mixes, imageInput, imageSize }: Bundle): void {
   document.title = `${name}: draw from a caption`;
   for (const id of ["model-name", "footer-name"]) element(id).textContent = name;
   element("footer-license").textContent = license ? `, under ${license}` : ", whose license is not stated";
   prompt.placeholder = example ? `for example: ${example}` : "What should it draw?";
   for (const view of views) if (view.value === "between") view.disabled = !mixes;
-  element("fill-view").hidden = !artist?.completes;
+  element("fill-view").hidden = !imageInput;
+  if (imageInput) prepareEasel(imageInput, imageSize);
   if (!mixes && state.view === "between") state.view = "one";
   if (!location.hash && !prompt.value) prompt.value = example;
+}
+
+function prepareEasel(imageInput: string, imageSize: number): void {
+  element("fill-view").lastElementChild!.textContent = ofAPicture(imageInput)[0];
+  const hasPen = imageInput !== "complete";
+  for (const [id, isShown] of [["rub-help", !hasPen], ["pen-help", hasPen], ["keep", !hasPen]] as const) {
+    element(id).hidden = !isShown;
+  }
+  if (!hasPen) return;
+  element("tools").setAttribute("aria-label", "Sketching");
+  element("brush").setAttribute("aria-label", "Paper to sketch on");
+  element("eraser").textContent = "Eraser";
+  easel.takePen(Math.min(4 * imageSize, MOST_PAPER));
+}
+
+function ofAPicture(imageInput: string): [string, string] {
+  return OF_A_PICTURE[imageInput] ?? ["From a picture", "Open a picture, or draw one."];
 }
 
 function showState(): void {
@@ -148,8 +172,8 @@ function draw(): void {
   element("truncation-field").hidden = element("copy-link").hidden = state.view === "fill";
   element("second-field").hidden = element("mix-field").hidden = !between;
   element("truncation-value").textContent = state.truncation.toFixed(2);
-  if (bundle) history.replaceState(null, "", toHash(state, bundle.model));
-  if (entersEasel && easel.bring(chosen()?.picture)) return; // which draws
+  keepAddress();
+  if (entersEasel && !easel.hasPen && easel.bring(chosen()?.picture)) return; // which draws
   const wanted = { ...state };
   if (artist) work.request((isStale) => drawState(wanted, isStale).catch(report));
 }
@@ -157,7 +181,7 @@ function draw(): void {
 async function drawState(wanted: State, isStale: () => boolean): Promise<void> {
   if (!artist) return;
   if (wanted.view === "fill") {
-    await fill(artist, wanted, isStale);
+    await (easel.hasPen ? followPen : fill)(artist, wanted, isStale);
     return;
   }
   if (!wanted.prompt.trim()) {
@@ -225,8 +249,22 @@ async function fill(painter: Artist, wanted: State, isStale: () => boolean): Pro
   show(wanted, [{ picture: filled, facts }]);
 }
 
+async function followPen(painter: Artist, wanted: State, isStale: () => boolean): Promise<void> {
+  const { prompt: caption, seed: seedValue, index } = wanted;
+  if (!caption.trim()) {
+    clear("Type a caption, and it is drawn here.");
+    showEasel(easel.picture, "Paper");
+    return;
+  }
+  const drawn = await painter.drawFrom(await painter.embed(caption), seedValue, index, easel.sheet);
+  paint(picture, drawn); // also where the pen is farther on by now: it is nearer than what is there
+  if (isStale()) return;
+  showEasel(easel.picture, "Paper");
+  const facts = { prompt: caption, seed: seedValue, index, truncation: 1, image: bundle?.imageInput ?? "" };
+  show(wanted, [{ picture: drawn, facts }]);
+}
+
 function showEasel(pixels: Pixels, label: string): void {
-  element("easel").hidden = false;
   element("known").setAttribute("aria-label", label);
   easel.show(pixels);
 }
@@ -234,23 +272,29 @@ function showEasel(pixels: Pixels, label: string): void {
 function show(drawnState: State, drawn: Drawn[]): void {
   shown = drawn;
   const { view, prompt, second, seed } = drawnState;
-  picture.hidden = view === "grid" || view === "fill";
+  picture.hidden = view === "grid" || (view === "fill" && !easel.hasPen);
   element("grid").hidden = view !== "grid";
   if (view !== "fill") easel.hide();
   element("strip").hidden = !second.trim();
   placeholder("");
   const mean = drawn.reduce((sum, { picture }) => sum + picture.milliseconds, 0) / drawn.length;
   numbers(mean);
-  tellOrigin(view === "fill" && easel.origin !== "drawn" ? "both" : "drawn");
+  tellOrigin(view === "fill" && !easel.hasPen && easel.origin !== "drawn" ? "both" : "drawn");
   describeChoice();
-  const what = view === "grid" ? `${drawn.length} pictures of` : view === "fill" ? "what was rubbed out as" : "a picture of";
+  const isFilled = view === "fill" && !easel.hasPen;
+  const what = view === "grid" ? `${drawn.length} pictures of` : isFilled ? "what was rubbed out as" : "a picture of";
   const to = view === "between" && second.trim() ? `, on its way to “${shortened(second)}”` : "";
   picture.setAttribute("aria-label", `AI-generated picture of “${shortened(prompt)}”${to}, seed ${seed}`);
-  const hint = hints(drawnState)[0];
+  const hint = hints(drawnState)[0] ?? (view === "fill" && easel.hasPen && !easel.isRubbed ? whatToSketch() : undefined);
   if (hint) status(hint);
   else status(`Drew ${what} “${shortened(prompt)}”${to}.`, true);
   download.disabled = false;
   element<HTMLButtonElement>("keep").disabled = view !== "fill";
+}
+
+/** Said until there is something on the paper. */
+function whatToSketch(): string | undefined {
+  return easel.origin === "drawn" ? ofAPicture(bundle?.imageInput ?? "")[1] : undefined;
 }
 
 function tellOrigin(origin: Origin): void {
@@ -285,9 +329,15 @@ function clear(hint: string): void {
   status(hint, true);
 }
 
+/** Browsers stop a page that writes its address too often. */
+function keepAddress(): void {
+  const address = bundle && toHash(state, bundle.model);
+  if (address && address !== location.hash) history.replaceState(null, "", address);
+}
+
 function choose(index: number): void {
   state.index = index;
-  if (bundle) history.replaceState(null, "", toHash(state, bundle.model));
+  keepAddress();
   describeChoice();
 }
 

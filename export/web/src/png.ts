@@ -22,7 +22,7 @@ export interface Provenance {
   index: number;
   truncation: number;
   /** What the model was given of an image: that makes it a composite. */
-  image?: "complete";
+  image?: string;
   model: string;
   generator: string;
 }
