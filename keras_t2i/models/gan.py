@@ -171,6 +171,7 @@ class TextToImageGAN(TextToImage):
         images, condition = batch["images"], batch["condition"]
         if training:
             condition = self._changed(condition, self.generator)
+            images = self.generator.moved(images, seed)
         condition = {**condition, **self.generator.given(images, seed)}
         latents = batch.get("latents")
         if latents is None:

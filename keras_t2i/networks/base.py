@@ -200,6 +200,10 @@ class Generator(Network):
     def _input_shape(self) -> tuple[int | None, ...]:
         return (None, *self.noise_shape)
 
+    def moved(self, images: Any, seed: Any) -> Any:
+        """Images of a batch as they are learned in a step of training; mostly as they are. Arguments as of `given`."""
+        return images
+
     def given(self, images: Any, seed: Any) -> dict[str, Any]:
         """What it is given of the images of a batch in a step of training, beside their captions; mostly nothing.
 

@@ -11,6 +11,7 @@ from keras_t2i.networks.base import Generator
 from keras_t2i.networks.blocks import Block, convolution, leaky, unit_rms, upsample
 from keras_t2i.networks.image_inputs import IMAGE_INPUTS, hide, with_known
 from keras_t2i.networks.nested import NestedGenerator
+from keras_t2i.networks.outlines import moved
 
 __all__ = ["IMAGE_INPUT", "GuidedGenerator"]
 
@@ -81,6 +82,9 @@ class GuidedGenerator(NestedGenerator):
         if IMAGE_INPUT not in condition:
             return super().select(condition)
         return {name: condition[name] for name in (*self.reads, IMAGE_INPUT)}
+
+    def moved(self, images: Any, seed: Any) -> Any:
+        return moved(images, seed) if self.kind.moves else images
 
     def given(self, images: Any, seed: Any) -> dict[str, Any]:
         return {IMAGE_INPUT: ops.stop_gradient(self.kind.make(images, seed))}

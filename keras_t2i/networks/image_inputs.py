@@ -11,24 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_t2i.core.tables import Table
+from keras_t2i.networks.outlines import darkness, edges, grey, sketched, with_outlines
 
 __all__ = ["IMAGE_INPUTS", "ImageInput", "hide", "random_masks", "with_known"]
 
-_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
-"""What each contributes to brightness (ITU-R BT.601)."""
 _STROKE_POINTS = 4
 _NUMBERS = 6 + 2 * _STROKE_POINTS
 """Random numbers that a mask is made of."""
 _SEAM = 1 / 16
 """Width of the window in which a seam is blended, as a share of the image's."""
-_SHARP = 20.0
-"""How sharply lines of a sketch end where outlines grow faint."""
-_BENT = 0.03
-"""By how much they are bent, of the image's size, at most."""
-_BENDS = 4
-"""They are bent in as many places each way."""
-_BLANK = 0.1
-"""Of so many images nothing is sketched."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +34,8 @@ class ImageInput:
             images: in it a drawing is compared with the image that the input was made of.
         description: What is drawn from it, in a line; the command line shows it.
         has_hole: Whether it is a picture with a hole, `hide(images, masks)`, the rest of which stays as it is.
+        moves: Whether images are moved at random while it is learned: where images are few, a caption tells its image,
+            and what is given of that would not be looked at.
         of_picture: A function of pictures that are to be completed, of the shape of images, to the input; by default it
             is made of these as in training.
     """
@@ -52,6 +45,7 @@ class ImageInput:
     known: Callable[[Any, Any], Any]
     description: str
     has_hole: bool = False
+    moves: bool = False
     of_picture: Callable[[Any], Any] | None = None
 
     def read(self, pictures: Any) -> Any:
@@ -165,71 +159,6 @@ def _outside(images: Any, hidden: Any) -> Any:
     return images * (1.0 - hidden[..., 3:])
 
 
-def _grey(images: Any, seed: Any = None) -> Any:
-    """Brightness, shape `(B, H, W, 1)`."""
-    return _RED * images[..., :1] + _GREEN * images[..., 1:2] + _BLUE * images[..., 2:]
-
-
-def _edges(images: Any, seed: Any = None) -> Any:
-    """How steeply brightness changes, from 0 to 1, shape `(B, H, W, 1)`."""
-    return _steepness(_grey(images))
-
-
-def _steepness(maps: Any) -> Any:
-    """How steeply each channel changes, from 0 to 1, shape `(B, H, W, C)`: what Sobel's filters find."""
-    from keras import ops
-
-    maps = ops.pad(maps, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="symmetric")
-    smooth_down = maps[:, :-2] + 2.0 * maps[:, 1:-1] + maps[:, 2:]
-    smooth_across = maps[:, :, :-2] + 2.0 * maps[:, :, 1:-1] + maps[:, :, 2:]
-    across, down = smooth_down[:, :, 2:] - smooth_down[:, :, :-2], smooth_across[:, 2:] - smooth_across[:, :-2]
-    return ops.tanh(0.5 * ops.sqrt(ops.square(across) + ops.square(down) + 1e-6))
-
-
-def _outlines(images: Any) -> Any:
-    """Where the color changes, from 0 to 1, shape `(B, H, W, 1)`: yellow on white has an outline too."""
-    from keras import ops
-
-    return ops.max(_steepness(images), axis=-1, keepdims=True)
-
-
-def _sketched(images: Any, seed: Any) -> Any:
-    """Lines as a hand might draw them: more or fewer of the outlines, thin, or coarse and thick, bent; or none."""
-    from keras import ops
-
-    from keras_t2i.core import replicas
-    from keras_t2i.core.pixels import resize
-
-    count, size = ops.shape(images)[0], images.shape[1]
-    numbers = replicas.uniform((count, 4, 1, 1), seed=seed)
-    faint, thick, bent, blank = (numbers[:, number : number + 1] for number in range(4))
-    coarse = resize(_outlines(resize(images, size // 2)), size)
-    steep = ops.where(thick < 0.5, _outlines(images), coarse)
-    lines = ops.sigmoid(_SHARP * (steep - (0.2 + 0.6 * faint)))
-    field = replicas.uniform((count, _BENDS, _BENDS, 2), -1.0, 1.0, seed=seed)
-    moved = _BENT * size * bent * ops.image.resize(field, (size, size), interpolation="bilinear")
-    places = ops.arange(size, dtype="float32")
-    rows = ops.clip(places[None, :, None] + moved[..., 0], 0, size - 1)
-    columns = ops.clip(places[None, None, :] + moved[..., 1], 0, size - 1)
-    from_where = ops.cast(ops.round(rows) * size + ops.round(columns), "int32")
-    flat = ops.take_along_axis(ops.reshape(lines, (-1, size**2)), ops.reshape(from_where, (-1, size**2)), axis=1)
-    return ops.where(blank < _BLANK, 0.0, ops.reshape(flat, (-1, size, size, 1)))
-
-
-def _near_lines(images: Any, lines: Any) -> Any:
-    """Outlines, blurred by as much as a hand is off; none where nothing was sketched."""
-    from keras import ops
-
-    window = max(3, images.shape[1] // 16 + 1)
-    blurred = ops.average_pool(_outlines(images), window, strides=1, padding="same")
-    return blurred * ops.cast(ops.any(lines > 0.5, axis=(1, 2, 3), keepdims=True), blurred.dtype)
-
-
-def _darkness(pictures: Any) -> Any:
-    """How dark drawings on white are, from 0 to 1, shape `(B, H, W, 1)`."""
-    return 0.5 - 0.5 * _grey(pictures)
-
-
 def _enlarged(images: Any, seed: Any) -> Any:
     """Images that were reduced 2 or 4 times, and enlarged again."""
     from keras import ops
@@ -249,8 +178,10 @@ IMAGE_INPUTS: Table[ImageInput] = Table(
         "complete": ImageInput(
             4, _hidden, _outside, "Draw what a hole in a picture hides, and what is beyond its borders.", has_hole=True
         ),
-        "edges": ImageInput(1, _edges, lambda images, _: _edges(images), "Draw a picture of which edges are known."),
-        "colorize": ImageInput(1, _grey, lambda images, _: _grey(images), "Draw a grey picture in color."),
+        "edges": ImageInput(
+            1, edges, lambda images, _: edges(images), "Draw a picture of which edges are known.", moves=True
+        ),
+        "colorize": ImageInput(1, grey, lambda images, _: grey(images), "Draw a grey picture in color."),
         "enlarge": ImageInput(
             3,
             _enlarged,
@@ -258,7 +189,9 @@ IMAGE_INPUTS: Table[ImageInput] = Table(
             "Draw a picture sharp that is 2 or 4 times smaller.",
             of_picture=lambda pictures: pictures,
         ),
-        "sketch": ImageInput(1, _sketched, _near_lines, "Draw what dark lines on white outline.", of_picture=_darkness),
+        "sketch": ImageInput(
+            1, sketched, with_outlines, "Draw what dark lines on white outline.", moves=True, of_picture=darkness
+        ),
     },
 )
 """Every image input by name. Each is a strategy to transfer, too: see `keras_t2i.transfer.STRATEGIES`."""

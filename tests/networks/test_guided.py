@@ -10,6 +10,7 @@ from checks import EMBEDDING_DIM, built_networks, make_batch, make_latents, move
 from keras_t2i.core.pixels import resize
 from keras_t2i.networks import IMAGE_INPUTS, GuidedGenerator, UpscaledGenerator
 from keras_t2i.networks.image_inputs import hide, random_masks, with_known
+from keras_t2i.networks.outlines import moved
 
 TEXT = np.random.default_rng(3).normal(size=(4, EMBEDDING_DIM)).astype(np.float32)
 IMAGES = tensors(make_batch(4, seed=2))["images"]
@@ -97,6 +98,30 @@ def test_a_sketch_has_bent_lines_where_colors_change_and_is_read_from_dark_lines
     paper[0, 5, :] = -1
     asked = np.asarray(guided("sketch").asked(paper)["image_input"])[0, ..., 0]
     assert (asked == (np.arange(32) == 5)[:, None]).all()
+
+
+def test_images_are_moved_and_only_on_a_plain_ground_turned_or_made_smaller() -> None:
+    images = np.zeros((100, 32, 32, 3), np.float32)
+    images[:, 12:20, 8:20] = 1
+    images[:, 8:12, 8:12] = 0.5  # Which side is which.
+    plain = np.asarray(moved(images, 1))
+    shares = (plain > 0.75).mean(axis=(1, 2, 3)) / (images > 0.75).mean()
+    assert 0.2 < shares.min() < 0.6
+    assert 1.0 < shares.max() < 1.7
+    centers = np.asarray([np.argwhere(image[..., 0] > 0.75).mean(axis=0) for image in plain])
+    assert np.std(centers, axis=0).min() > 1
+    assert np.abs(plain[:, [0, 0, -1, -1], [0, -1, 0, -1]]).max() == 0
+    ground = np.linspace(-1, 1, 32, dtype=np.float32)
+    busy = np.broadcast_to(ground[None, None, :, None], images.shape)
+    columns = np.asarray(moved(busy, 1))
+    assert np.abs(columns - columns[:, :1]).max() < 1e-5  # Never turned.
+    steps = np.diff(columns[:, 0, :, 0], axis=1)
+    assert (np.abs(steps) < ground[1] - ground[0] + 1e-5).all()  # Never smaller, ...
+    assert (np.abs(steps) > 0.5 * (ground[1] - ground[0])).all()  # ... and nothing comes in from beyond the border.
+    assert 0.3 < (steps.mean(axis=1) < 0).mean() < 0.7
+    np.testing.assert_array_equal(plain, moved(images, 1))
+    assert np.asarray(guided("sketch").moved(images, 1) != images).any()
+    assert guided("complete").moved(images, 1) is images
 
 
 def test_masks_hide_boxes_strokes_sides_and_what_is_around_a_box() -> None:
