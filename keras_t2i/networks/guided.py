@@ -38,6 +38,8 @@ class GuidedGenerator(NestedGenerator):
         source: The trained generator: a `CompactGenerator`, or an `UpscaledGenerator` of one.
         image_input: A name in `keras_t2i.networks.IMAGE_INPUTS`.
         width: Channels of the branch at full size; twice as many at each half, five times at most.
+        relative: Whether it adds to maps in units of their root mean square, which is anything in generators that bring
+            features to unit scale before they use them. Branches that were trained before there was a choice do not.
 
     Call arguments:
         latents: As of `source`.
@@ -52,7 +54,14 @@ class GuidedGenerator(NestedGenerator):
         ValueError: if `source` is another generator, or there is no such image input.
     """
 
-    def __init__(self, source: Generator, image_input: str = "complete", width: int = 12, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        source: Generator,
+        image_input: str = "complete",
+        width: int = 12,
+        relative: bool = True,
+        **kwargs: Any,
+    ) -> None:
         maps = source.adjustable
         if not maps:
             raise ValueError(
@@ -60,12 +69,13 @@ class GuidedGenerator(NestedGenerator):
                 f"{type(source).__name__}: begin with a model that has one."
             )
         super().__init__(source, source.image_size, **kwargs)
-        self.image_input, self.width = IMAGE_INPUTS.canonical(image_input), width
+        self.image_input, self.width, self.relative = IMAGE_INPUTS.canonical(image_input), width, relative
         self.kind = IMAGE_INPUTS[image_input]
         widths = {size: min(_WIDEST, source.image_size // size) * width for size, _ in maps}
         self.reader = Reader(list(widths.values()), name="reader")
         self.additions = [
-            Addition(widths[size], channels, name=f"addition_{number}") for number, (size, channels) in enumerate(maps)
+            Addition(widths[size], channels, relative, name=f"addition_{number}")
+            for number, (size, channels) in enumerate(maps)
         ]
 
     @property
@@ -135,11 +145,13 @@ class GuidedGenerator(NestedGenerator):
         return images  # A picture that is given is not mirrored, and neither is what is drawn for it.
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "image_input": self.image_input, "width": self.width}
+        names = ("image_input", "width", "relative")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        return super().from_config({name: value for name, value in config.items() if name != "image_size"})
+        config = {name: value for name, value in config.items() if name != "image_size"}
+        return super().from_config({"relative": False, **config})
 
 
 class Reader(Block):
@@ -168,13 +180,15 @@ class Addition(Block):
     Args:
         width: Channels of the branch.
         channels: Those of the generator's maps.
+        relative: Whether it adds in units of the root mean square of an image's maps.
 
     Returns:
         The maps, and what is handed to the next.
     """
 
-    def __init__(self, width: int, channels: int, **kwargs: Any) -> None:
+    def __init__(self, width: int, channels: int, relative: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.relative = relative
         self.join = convolution(width)
         self.to_maps = layers.Conv2D(channels, 1, kernel_initializer="zeros")
 
@@ -183,4 +197,7 @@ class Addition(Block):
             carried = upsample(carried)
         joined = [unit_rms(maps), seen, *([] if carried is None else [carried])]
         joined = leaky(self.join(ops.concatenate([ops.cast(each, self.compute_dtype) for each in joined], axis=-1)))
-        return maps + self.to_maps(joined), joined
+        added = self.to_maps(joined)
+        if self.relative:
+            added *= ops.sqrt(ops.mean(ops.square(maps), axis=(1, 2, 3), keepdims=True))
+        return maps + added, joined

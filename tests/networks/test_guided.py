@@ -58,6 +58,28 @@ def test_the_branch_reaches_all_maps_of_the_source(image_size: int, maps: int) -
         assert np.abs(drawn(network) - before).max() > 0
 
 
+def test_what_a_branch_adds_grows_with_the_maps_unless_it_is_from_before() -> None:
+    network = guided("edges")
+    for addition in network.additions:
+        move_weights(addition)
+    addition, maps = network.additions[0], np.random.default_rng(2).normal(size=(4, 4, 4, 8)).astype(np.float32)
+    maps = np.resize(maps, (4, *network.source.features(make_latents(4), TEXT)[0].shape[1:]))
+    seen = np.ones((4, 4, 4, addition.join.filters), np.float32)
+    once, hundredfold = (addition(times * maps, seen)[0] - times * maps for times in (1.0, 100.0))
+    assert np.abs(once).max() > 0.01
+    np.testing.assert_allclose(hundredfold, 100 * once, rtol=1e-3, atol=1e-3)
+    config = network.get_config()
+    assert GuidedGenerator.from_config(config).relative
+    del config["relative"]
+    before = GuidedGenerator.from_config(config)
+    before.build_for(EMBEDDING_DIM)
+    before.set_weights(network.get_weights())
+    addition = before.additions[0]
+    once, hundredfold = (addition(times * maps, seen)[0] - times * maps for times in (1.0, 100.0))
+    np.testing.assert_allclose(hundredfold, once, rtol=1e-2, atol=1e-2)
+    assert np.abs(drawn(before) - drawn(network)).max() > 0
+
+
 def test_inputs_are_made_of_images_as_the_table_says() -> None:
     for name, kind in IMAGE_INPUTS.items():
         given = np.asarray(kind.make(IMAGES, 5))
