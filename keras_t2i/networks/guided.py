@@ -38,8 +38,9 @@ class GuidedGenerator(NestedGenerator):
         source: The trained generator: a `CompactGenerator`, or an `UpscaledGenerator` of one.
         image_input: A name in `keras_t2i.networks.IMAGE_INPUTS`.
         width: Channels of the branch at full size; twice as many at each half, five times at most.
-        relative: Whether it adds to maps in units of their root mean square, which is anything in generators that bring
-            features to unit scale before they use them. Branches that were trained before there was a choice do not.
+        modulates: Whether the branch reads the caption too, and scales maps beside adding to them, in units of their
+            size, which is anything in generators that bring features to unit scale. Branches that were trained before
+            there was a choice do not: they learn to complete pictures, but not to move what the source draws.
 
     Call arguments:
         latents: As of `source`.
@@ -59,7 +60,7 @@ class GuidedGenerator(NestedGenerator):
         source: Generator,
         image_input: str = "complete",
         width: int = 12,
-        relative: bool = True,
+        modulates: bool = True,
         **kwargs: Any,
     ) -> None:
         maps = source.adjustable
@@ -69,14 +70,22 @@ class GuidedGenerator(NestedGenerator):
                 f"{type(source).__name__}: begin with a model that has one."
             )
         super().__init__(source, source.image_size, **kwargs)
-        self.image_input, self.width, self.relative = IMAGE_INPUTS.canonical(image_input), width, relative
+        self.image_input, self.width, self.modulates = IMAGE_INPUTS.canonical(image_input), width, modulates
         self.kind = IMAGE_INPUTS[image_input]
         widths = {size: min(_WIDEST, source.image_size // size) * width for size, _ in maps}
         self.reader = Reader(list(widths.values()), name="reader")
+        kind = Adjustment if modulates else Addition
         self.additions = [
-            Addition(widths[size], channels, relative, name=f"addition_{number}")
-            for number, (size, channels) in enumerate(maps)
+            kind(widths[size], channels, name=f"addition_{number}") for number, (size, channels) in enumerate(maps)
         ]
+
+    @property
+    def reading(self) -> Generator:
+        """What reads captions: the source, or what that is around."""
+        network: Any = self.source
+        while isinstance(network, NestedGenerator):
+            network = network.source
+        return network
 
     @property
     def manner(self) -> tuple[Any, ...]:
@@ -131,27 +140,27 @@ class GuidedGenerator(NestedGenerator):
             return self.source(latents, sentence_embeddings, training=training)
         seen = {maps.shape[1]: maps for maps in self.reader(sentence_embeddings[IMAGE_INPUT])}
         additions = iter(self.additions)
-        carried: list[Any] = []
+        carried: list[Any] = [None]
+        text = self.source.select(sentence_embeddings)
+        read = [self.reading.standardized(text)] if self.modulates else []
 
         def adjust(maps: Any) -> Any:
-            maps, for_next = next(additions)(maps, seen[maps.shape[1]], *carried)
-            carried[:] = [for_next]
+            maps, carried[0] = next(additions)(maps, seen[maps.shape[1]], carried[0], *read)
             return maps
 
-        text = self.source.select(sentence_embeddings)
         return self.source(latents, text, training=training, adjust=adjust)
 
     def unmirrored(self, images: Any, latents: Any) -> Any:
         return images  # A picture that is given is not mirrored, and neither is what is drawn for it.
 
     def get_config(self) -> dict[str, Any]:
-        names = ("image_input", "width", "relative")
+        names = ("image_input", "width", "modulates")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         config = {name: value for name, value in config.items() if name != "image_size"}
-        return super().from_config({"relative": False, **config})
+        return super().from_config({"modulates": False, **config})
 
 
 class Reader(Block):
@@ -174,30 +183,48 @@ class Reader(Block):
         return seen[::-1]
 
 
-class Addition(Block):
-    """Adds to a generator's maps what the branch makes of them, of the image, and of its own work on the maps before.
+class Adjustment(Block):
+    """Scales a generator's maps, and adds to them, by what a branch makes of them, of the image and of the caption.
 
     Args:
         width: Channels of the branch.
         channels: Those of the generator's maps.
-        relative: Whether it adds in units of the root mean square of an image's maps.
 
     Returns:
         The maps, and what is handed to the next.
     """
 
-    def __init__(self, width: int, channels: int, relative: bool = True, **kwargs: Any) -> None:
+    def __init__(self, width: int, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.relative = relative
+        self.join = convolution(width)
+        self.of_text = layers.Dense(width)
+        self.deepen = convolution(width)
+        self.to_maps = layers.Conv2D(2 * channels, 1, kernel_initializer="zeros")
+
+    def call(self, maps: Any, seen: Any, carried: Any, text: Any) -> tuple[Any, Any]:
+        joined = leaky(self.join(_side_by_side(maps, seen, carried, self.compute_dtype)))
+        joined = leaky(self.deepen(joined + self.of_text(text)[:, None, None, :]))
+        scaled, added = ops.split(self.to_maps(joined), 2, axis=-1)
+        size = ops.sqrt(ops.mean(ops.square(maps), axis=(1, 2, 3), keepdims=True) + 1e-6)
+        return maps * (1.0 + scaled) + size * added, joined
+
+
+class Addition(Block):
+    """Only adds, and has not read the caption: see `GuidedGenerator(modulates=False)`. The same arguments otherwise."""
+
+    def __init__(self, width: int, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.join = convolution(width)
         self.to_maps = layers.Conv2D(channels, 1, kernel_initializer="zeros")
 
-    def call(self, maps: Any, seen: Any, carried: Any = None) -> tuple[Any, Any]:
-        if carried is not None and carried.shape[1] != maps.shape[1]:
-            carried = upsample(carried)
-        joined = [unit_rms(maps), seen, *([] if carried is None else [carried])]
-        joined = leaky(self.join(ops.concatenate([ops.cast(each, self.compute_dtype) for each in joined], axis=-1)))
-        added = self.to_maps(joined)
-        if self.relative:
-            added *= ops.sqrt(ops.mean(ops.square(maps), axis=(1, 2, 3), keepdims=True))
-        return maps + added, joined
+    def call(self, maps: Any, seen: Any, carried: Any) -> tuple[Any, Any]:
+        joined = leaky(self.join(_side_by_side(maps, seen, carried, self.compute_dtype)))
+        return maps + self.to_maps(joined), joined
+
+
+def _side_by_side(maps: Any, seen: Any, carried: Any, dtype: str) -> Any:
+    """Maps at unit scale, what is seen of the image there, and what was made of the maps before, if anything."""
+    if carried is not None and carried.shape[1] != maps.shape[1]:
+        carried = upsample(carried)
+    joined = [unit_rms(maps), seen, *([] if carried is None else [carried])]
+    return ops.concatenate([ops.cast(each, dtype) for each in joined], axis=-1)

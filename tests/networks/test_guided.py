@@ -58,26 +58,37 @@ def test_the_branch_reaches_all_maps_of_the_source(image_size: int, maps: int) -
         assert np.abs(drawn(network) - before).max() > 0
 
 
-def test_what_a_branch_adds_grows_with_the_maps_unless_it_is_from_before() -> None:
+def test_a_branch_scales_maps_reads_the_caption_and_is_heard_whatever_their_size() -> None:
     network = guided("edges")
     for addition in network.additions:
         move_weights(addition)
-    addition, maps = network.additions[0], np.random.default_rng(2).normal(size=(4, 4, 4, 8)).astype(np.float32)
-    maps = np.resize(maps, (4, *network.source.features(make_latents(4), TEXT)[0].shape[1:]))
-    seen = np.ones((4, 4, 4, addition.join.filters), np.float32)
-    once, hundredfold = (addition(times * maps, seen)[0] - times * maps for times in (1.0, 100.0))
-    assert np.abs(once).max() > 0.01
-    np.testing.assert_allclose(hundredfold, 100 * once, rtol=1e-3, atol=1e-3)
+    adjustment = network.additions[0]
+    maps = np.random.default_rng(2).normal(size=network.source.features(make_latents(4), TEXT)[0].shape)
+    maps, seen = maps.astype(np.float32), np.ones((4, 4, 4, adjustment.join.filters), np.float32)
+    changed, hundredfold = (np.asarray(adjustment(times * maps, seen, None, TEXT)[0]) for times in (1.0, 100.0))
+    assert np.abs(changed - maps).max() > 0.1
+    np.testing.assert_allclose(hundredfold, 100 * changed, rtol=1e-3, atol=1e-2)
+    assert np.abs(adjustment(maps, seen, None, TEXT[::-1])[0] - changed).max() > 0.01
+    silenced = adjustment.to_maps.bias.numpy()
+    silenced[: maps.shape[-1]] -= 1.0
+    adjustment.to_maps.bias.assign(silenced)
+    assert np.abs(adjustment(maps, seen, None, TEXT)[0] - (changed - maps)).max() < 1e-5
+
+
+def test_a_branch_from_before_only_adds_as_it_did() -> None:
+    network = guided()
     config = network.get_config()
-    assert GuidedGenerator.from_config(config).relative
-    del config["relative"]
+    assert GuidedGenerator.from_config(config).modulates
+    del config["modulates"]
     before = GuidedGenerator.from_config(config)
     before.build_for(EMBEDDING_DIM)
-    before.set_weights(network.get_weights())
     addition = before.additions[0]
-    once, hundredfold = (addition(times * maps, seen)[0] - times * maps for times in (1.0, 100.0))
+    assert addition.to_maps.filters == before.source.widths[0]
+    move_weights(addition)
+    maps, seen = np.ones((4, 4, 4, addition.to_maps.filters), np.float32), np.ones((4, 4, 4, 20), np.float32)
+    once, hundredfold = (addition(times * maps, seen, None)[0] - times * maps for times in (1.0, 100.0))
     np.testing.assert_allclose(hundredfold, once, rtol=1e-2, atol=1e-2)
-    assert np.abs(drawn(before) - drawn(network)).max() > 0
+    assert np.isfinite(drawn(before)).all()
 
 
 def test_inputs_are_made_of_images_as_the_table_says() -> None:
