@@ -27,8 +27,9 @@ EMBEDDINGS = np.random.default_rng(0).normal(size=(3, EMBEDDING_DIM)).astype(np.
 def moved(gan: TextToImageGAN) -> TextToImageGAN:
     """The model with weights that are nobody's starting values, different in each network."""
     for seed, part in enumerate(gan.parts().values()):
-        move_weights(part.network, 0.2, seed)
-        if not part.network.trainable_weights:
+        if part.network.trainable_weights:
+            move_weights(part.network, 0.2, seed)
+        else:
             part.network.set_weights(
                 [w + 0.05 * np.sin(np.arange(w.size)).reshape(w.shape) for w in part.network.get_weights()]
             )
