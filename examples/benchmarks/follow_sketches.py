@@ -47,7 +47,7 @@ def main() -> None:
     images, lines = images[kept], lines[kept]
     captions = [held_out.captions[number] for number in held_out.caption_of_each()[numbers[kept]]]
     sketches = np.rint(255 * (1 - lines)).astype(np.uint8).repeat(3, axis=-1)
-    shifted = np.roll(sketches, images.shape[1] // 8, axis=(1, 2))
+    shifted = moved(sketches)
     others, of_others = np.roll(sketches, 1, axis=0), np.roll(images, 1, axis=0)
     alone = gan.generate(captions, seed=1)
     followed = gan.complete(sketches, None, captions, seed=1)
@@ -56,7 +56,7 @@ def main() -> None:
     for name, drawing, sketch, image in (
         ("the caption alone", alone, sketches, images),
         ("caption and sketch", followed, sketches, images),
-        ("caption and shifted sketch", gan.complete(shifted, None, captions, seed=1), shifted, roll(images)),
+        ("caption and shifted sketch", gan.complete(shifted, None, captions, seed=1), shifted, moved(images)),
         ("caption and the sketch of another", of_other_sketches, others, of_others),
         ("the same drawing, beside the caption's own", of_other_sketches, sketches, images),
     ):
@@ -66,7 +66,7 @@ def main() -> None:
     Image.fromarray(np.concatenate([np.concatenate(list(row[:IN_GRID]), axis=1) for row in rows])).save(options.output)
 
 
-def roll(images: np.ndarray) -> np.ndarray:
+def moved(images: np.ndarray) -> np.ndarray:
     return np.roll(images, images.shape[1] // 8, axis=(1, 2))
 
 

@@ -15,7 +15,7 @@ class Consistency:
     """A term for the loss of a `GuidedGenerator`: that what the input determines of an image is so in its drawing.
 
     Of a picture with a hole that is all outside of the hole, which is compared before the known part takes its place;
-    of a grey picture, brightness; of edges, edges; of a sketch, blurred outlines; of a reduced picture, all.
+    of a grey picture, brightness; of edges, edges; of a sketch, all, and blurred outlines; of a reduced picture, all.
 
     Args:
         image_input: A name in `keras_t2i.networks.IMAGE_INPUTS`.

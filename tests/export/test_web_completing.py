@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from guided_models import assert_completed, random_pictures, tiny_guided
-from tiny_encoder import write_bert_preset
+from guided_models import assert_completed, random_pictures
 from web_page import (
     COMPOSITE,
     WINDOWS,
@@ -20,37 +19,25 @@ from web_page import (
     image_of,
     opened,
     rub,
-    served,
     visited,
     write,
 )
 
 from keras_t2i.models.gan import TextToImageGAN
-from keras_t2i.serve import demo
-from keras_t2i.text import TextEncoder
 
+IMAGE_INPUT = "complete"
 CAPTION, OTHER = "a large red star", "the small blue circle on white"
 
 
-@pytest.fixture(scope="module")
-def gan(tmp_path_factory: pytest.TempPathFactory) -> TextToImageGAN:
-    encoder = TextEncoder.from_preset(write_bert_preset(tmp_path_factory.mktemp("encoder") / "bert"))
-    return tiny_guided("complete", encoder)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, browser: Any, gan: TextToImageGAN) -> Iterator[str]:
-    bundle = tmp_path_factory.mktemp("site") / "bundle"
-    gan.export(bundle, format="litert")
-    with served(bundle, demo.PAGE) as server:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-        server.shutdown()
+@pytest.fixture
+def gan(guided_gan: TextToImageGAN) -> TextToImageGAN:
+    return guided_gan
 
 
 @pytest.fixture
-def page(browser: Any, site: str) -> Iterator[Any]:
+def page(browser: Any, guided_site: str) -> Iterator[Any]:
     """The page with a picture drawn and the brush at hand."""
-    with visited(browser, site) as page:
+    with visited(browser, guided_site) as page:
         write(page, CAPTION)
         drawn(page)
         yield page
