@@ -120,7 +120,9 @@ def unit_rms(features: Any, least: float = 1e-6) -> Any:
 def upsample(features: Any, interpolation: str = "nearest") -> Any:
     """Doubles height and width, by repeating or smoothly; sizes must be static, which mobile converters need."""
     _, height, width, _ = features.shape
-    return ops.image.resize(features, (2 * height, 2 * width), interpolation=interpolation)
+    # Means are computed in float32 anyway, and Keras, where it is not asked to, clips them before it rounds them.
+    taken = features if interpolation == "nearest" else ops.cast(features, "float32")
+    return ops.cast(ops.image.resize(taken, (2 * height, 2 * width), interpolation=interpolation), features.dtype)
 
 
 def tile_text(features: Any, text: Any) -> Any:

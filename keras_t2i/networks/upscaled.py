@@ -86,12 +86,13 @@ class Upscaler(Block):
     """
 
     def __init__(self, factor: int, width: int = 32, depth: int = 4, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # Images stay as fine as they are; convolutions cast what they take.
         doublings = factor.bit_length() - 1
         self.stem = convolution(width)
         self.blocks = [Residual(width) for _ in range(depth)]
         self.grown = [convolution(max(8, width >> (i + 1))) for i in range(doublings)]
         self.to_image = convolution(3, scale=0.02)
+        self.enlarge = layers.UpSampling2D(2, interpolation="bilinear", dtype="float32")
         self.upsample = layers.UpSampling2D(2, interpolation="bilinear")
 
     def adjustable(self, size: int) -> list[tuple[int, int]]:
@@ -104,7 +105,7 @@ class Upscaler(Block):
         for block in self.blocks:
             features = block(features)
         for conv in self.grown:
-            images = self.upsample(images)
+            images = self.enlarge(images)
             features = adjust(conv(self.upsample(leaky(features))))
         images = images + ops.cast(self.to_image(leaky(features)), "float32")
         return images if training else ops.clip(images, -1.0, 1.0)

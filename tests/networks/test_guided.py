@@ -33,6 +33,21 @@ def drawn(network: GuidedGenerator, images: object = IMAGES, seed: int = 0) -> n
     return network(make_latents(4), network.select(condition), training=False).numpy()
 
 
+def test_in_mixed_precision_a_second_stage_and_a_branch_draw_the_same_but_for_rounding() -> None:
+    exact = guided("sketch", 64)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        rounded = guided("sketch", 64)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert rounded.source.upscaler.stem.compute_dtype == "bfloat16"
+    rounded.set_weights(exact.get_weights())
+    images, expected = drawn(rounded), drawn(exact)
+    assert images.dtype == np.float32
+    assert 0 < np.abs(images - expected).max() < 0.1
+
+
 @pytest.mark.parametrize(("image_input", "image_size"), [("complete", 32), ("edges", 32), ("sketch", 64)])
 def test_an_untrained_branch_draws_what_the_source_draws_to_the_bit(image_input: str, image_size: int) -> None:
     network = guided(image_input, image_size)
