@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE"  # So that every machine trains in float32 where nothing is said.
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests in folders find checks.py
 sys.path.append(str(Path(__file__).parents[1] / "examples" / "research"))  # and those of examples what they test
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+
+from keras_t2i.core import machine
 
 __all__ = [
     "cond_or_zero",
@@ -23,13 +26,25 @@ __all__ = [
 
 _FROM = (8, 0)
 """Compute capability from which graphics cards multiply in bfloat16."""
+_ISA_WITH_BFLOAT16 = ("ALL", "DEFAULT", "BF16", "FP16", "AMX", "AVX10")
+"""Of what `ONEDNN_MAX_CPU_ISA` may be, the parts of names that allow it."""
 
 
 def has_bfloat16() -> bool:
-    """Whether there is an accelerator that is faster in bfloat16."""
+    """Whether what computes here, an accelerator or else the processor, is faster in bfloat16."""
+    if not tf.config.list_physical_devices("GPU") and not tf.config.list_physical_devices("TPU"):
+        return _multiplies_in_bfloat16()
     found = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     able = [details.get("compute_capability", (0, 0)) >= _FROM for details in found]
     return bool(tf.config.list_physical_devices("TPU")) or (bool(able) and all(able))
+
+
+def _multiplies_in_bfloat16() -> bool:
+    """Whether the processor has instructions for it, and oneDNN, which TensorFlow computes by, may use them."""
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
+        return False
+    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+    return any(name in allowed for name in _ISA_WITH_BFLOAT16) and bool(machine.instruction_sets()["avx512_bf16"])
 
 
 def has_fast_transposes() -> bool:

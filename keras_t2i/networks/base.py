@@ -127,7 +127,9 @@ class Network(keras.Model):
         return copy
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "image_size": self.image_size, "vocabulary_size": self.vocabulary_size}
+        config = {**super().get_config(), "image_size": self.image_size, "vocabulary_size": self.vocabulary_size}
+        del config["dtype"]  # Where it is built again decides what it is computed in, as of the layers in it.
+        return config
 
     def get_build_config(self) -> dict[str, Any] | None:
         return None if self.embedding_dim is None else {"embedding_dim": self.embedding_dim}

@@ -266,6 +266,7 @@ class StableDiffusion3Generator(Generator):
         names = ("text_width", "text_length", "shift", "num_train_timesteps", "num_steps", "guidance")
         return {
             **super().get_config(),
+            "dtype": self.dtype_policy.get_config()["name"],
             **{name: getattr(self, name) for name in (*names, "rematerialized")},
             "diffuser": _config_of(self.diffuser),
             "autoencoder": {

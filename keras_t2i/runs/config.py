@@ -17,7 +17,7 @@ from keras_t2i.data.names import FITS, RENDERED, is_folder
 from keras_t2i.networks.families import ACTIVATIONS, FAMILIES
 from keras_t2i.objectives import LOSSES, PENALTIES
 from keras_t2i.presets.names import is_name
-from keras_t2i.runs.option import ANEW, READ, USED, Option, option
+from keras_t2i.runs.option import ALL, ANEW, READ, USED, Option, option
 from keras_t2i.transfer.strategies import STRATEGIES, located
 
 __all__ = ["NONE", "Option", "RunConfig", "known_to", "options_of"]
@@ -181,8 +181,8 @@ class RunConfig:
     )
     mixed_precision: bool | None = option(
         None,
-        "Compute in bfloat16. Default: where there is a GPU or a TPU that is faster in it.",
-        commands=ANEW,
+        "Compute in bfloat16. Default: where the GPU or the TPU, or else the processor, is faster in it.",
+        commands=ALL,
         varies=True,
     )
     start_from: str | None = option(

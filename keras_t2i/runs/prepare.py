@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,11 @@ def prepare(config: RunConfig, run_dir: Path | None = None, changed_data: bool =
         OSError: if something cannot be read.
     """
     config = replace(config, **_as_begun(config, run_dir, changed_data))
-    if config.mixed_precision:
-        keras.config.set_dtype_policy("mixed_bfloat16")
+    with _policy("mixed_bfloat16" if config.mixed_precision else "float32"):
+        return _prepared(config, run_dir)
+
+
+def _prepared(config: RunConfig, run_dir: Path | None) -> Prepared:
     # First: a mistyped name should not wait for a large folder to be decoded.
     model = build(config, run_dir) if config.strategy is None else _trained(config)
     if config.strategy is None and config.start_from is not None:
@@ -102,6 +106,17 @@ def prepare(config: RunConfig, run_dir: Path | None = None, changed_data: bool =
             model.variety = variety_of(config, model, images.train_split)
         return Prepared(config, model, images)
     return _transferring(config, model, images, encoder, centering)
+
+
+@contextmanager
+def _policy(name: str) -> Iterator[None]:
+    """What networks are computed in that are made or loaded meanwhile, unless they say themselves."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _transferring(
@@ -238,8 +253,7 @@ def _as_begun(config: RunConfig, run_dir: Path | None, changed_data: bool) -> di
         except ValueError:
             return {}  # No run: which is said where one would be written.
         return {name: getattr(begun, name) for name in names}
-    # A trained model has its own.
-    gains = config.strategy is None and config.mixed_precision is None and has_bfloat16()
+    gains = config.mixed_precision is None and has_bfloat16()
     return {"mixed_precision": True} if gains else {}
 
 

@@ -138,7 +138,7 @@ def train(
             return state
         if state.step:
             _say(f"Continuing {run_dir}: {_progress(state)}.{f' Its data have changed: {changes}.' if changes else ''}")
-        _say_what_is_looked_at(dataset.validation_split)
+        _say_how(gan, config or {}, dataset.validation_split)
         report_every = -(-_REPORT_STEPS // epoch_steps) if epochs is None else 1
         bar = RunProgressBar(state, verbose, epochs, minutes, steps)
         if epochs is None:
@@ -195,7 +195,9 @@ def _begin(
     return epoch_steps, changes, asdict(state)
 
 
-def _say_what_is_looked_at(held_out: Any) -> None:
+def _say_how(gan: Any, config: dict[str, Any], held_out: Any) -> None:
+    if config.get("mixed_precision") and gan.drawer.compute_dtype == "bfloat16":  # Else it was loaded in its own.
+        _say("Computed in bfloat16, weights are kept in float32. --no-mixed-precision computes in float32.")
     if held_out is None:
         _say("Nothing is held out: pictures and numbers are of training captions.")
     elif held_out.num_images > _VALIDATED:

@@ -50,6 +50,7 @@ TYPES: dict[str, Any] = {
             "TF_NUM_INTRAOP_THREADS",
             "TF_NUM_INTEROP_THREADS",
             "TF_ENABLE_ONEDNN_OPTS",
+            "ONEDNN_MAX_CPU_ISA",
             "XLA_FLAGS",
             "CUDA_VISIBLE_DEVICES",
         ),
