@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keras_t2i.networks.guided import GuidedGenerator
+from keras_t2i.networks.projected import ProjectedDiscriminator
 from keras_t2i.objectives.consistency import Consistency
 from keras_t2i.transfer.freezing import freeze
 
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["guide"]
 
+_WEIGHT, _WEIGHT_BESIDE_FROZEN_FEATURES = 10.0, 60.0
+"""Of what the input determines: `projected` pulls at drawings six times as hard as `compact`, measured on emoji."""
+
 
 def guide(gan: TextToImageGAN, image_input: str = "complete", width: int = 12) -> Plan:
     """Puts a branch beside the generator, which is frozen, and goes on training the discriminator.
 
     In every step the branch's input is made of the images of the batch: a part of each is hidden, for instance. The
-    discriminator judges whole images with their captions; what the input determines is compared in pixels beside it.
+    discriminator judges whole images with their captions; what the input determines is compared in pixels beside it:
+    the more, the harder the discriminator pulls at drawings, where all of a picture is drawn.
     Train on images such as the model was trained on, or others: what it draws without an image stays as it is.
 
     Reference:
@@ -39,4 +44,6 @@ def guide(gan: TextToImageGAN, image_input: str = "complete", width: int = 12) -
     generator = GuidedGenerator(gan.ema_generator.copy(name="source"), image_input, width)
     gan.use_networks(generator, gan.discriminator)
     plan = freeze(gan, generator=["source"])
-    return replace(plan, name=generator.image_input, terms=(Consistency(generator.image_input),))
+    is_pulled_harder = isinstance(gan.discriminator, ProjectedDiscriminator) and not generator.kind.has_hole
+    weight = _WEIGHT_BESIDE_FROZEN_FEATURES if is_pulled_harder else _WEIGHT
+    return replace(plan, name=generator.image_input, terms=(Consistency(generator.image_input, weight),))

@@ -44,6 +44,19 @@ def test_a_model_with_a_second_stage_draws_from_sketches() -> None:
     assert (blank != drawn).any()
 
 
+@pytest.mark.parametrize(
+    ("family", "image_input", "weight"),
+    [("compact", "sketch", 10), ("projected", "sketch", 60), ("projected", "complete", 10)],
+)
+def test_what_is_given_counts_more_where_the_discriminator_pulls_harder(
+    family: str, image_input: str, weight: float
+) -> None:
+    """Else `projected` is obeyed alone: after 3,600 steps nothing of a sketch was followed."""
+    (term,) = transfer.guide(pretrained(family), image_input, width=4).terms
+    assert isinstance(term, Consistency)
+    assert term.weight == weight
+
+
 def test_what_is_known_is_learned_within_some_steps() -> None:
     gan = pretrained()
     plan = transfer.guide(gan, width=8)
