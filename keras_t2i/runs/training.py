@@ -85,17 +85,21 @@ def train(
 
 
 def _to_agree_on(config: RunConfig, run_dir: Path) -> dict[str, Any]:
-    """What has to be the same in all workers: settings, versions, and what they see of the run."""
+    """What has to be the same in all workers: settings, versions, precision, and what they see of the run."""
     import keras
 
     import keras_t2i
+    from keras_t2i.core.backend import has_bfloat16
 
     seen = {"config.json": "nothing", "data.json": "nothing"}
     for name in seen:
         with contextlib.suppress(OSError):
             seen[name] = hashlib.sha256((run_dir / name).read_bytes()).hexdigest()[:12]
     versions = {"keras_t2i": keras_t2i.__version__, "Keras": keras.__version__}
-    return {**asdict(config), **versions, **{f"{name} of the run": digest for name, digest in seen.items()}}
+    settings = asdict(config)
+    if config.mixed_precision is None:
+        settings["mixed_precision"] = "as suits the machine: " + ("on" if has_bfloat16() else "off")
+    return {**settings, **versions, **{f"{name} of the run": digest for name, digest in seen.items()}}
 
 
 def _of_training(options: dict[str, Any]) -> dict[str, Any]:

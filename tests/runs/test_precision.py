@@ -11,10 +11,11 @@ import keras
 import pytest
 
 from keras_t2i import TextToImageGAN
-from keras_t2i.core import machine
+from keras_t2i.core import backend, machine
 from keras_t2i.core.backend import has_bfloat16
 from keras_t2i.runs import RunConfig, finetune, train
 from keras_t2i.runs import prepare as preparing
+from keras_t2i.runs.training import _to_agree_on
 
 CONFIG = RunConfig("shapes:16", "mlp", image_size=32, batch_size=8)
 
@@ -101,6 +102,15 @@ def test_fine_tuning_computes_in_bfloat16_too_and_resumes_so(tmp_path: Path, mon
         assert computed(RunConfig.read(run), run) == {"bfloat16"}
         assert tune(run, strategy=strategy, epochs=2)["steps"] == 2 * first["steps"]
         assert TextToImageGAN.from_preset(run).generate(["a red star"], seed=1).std() > 0
+
+
+def test_workers_on_machines_that_differ_in_it_do_not_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {}
+    for found in (True, False):
+        monkeypatch.setattr(backend, "has_bfloat16", lambda found=found: found)
+        told[found] = [_to_agree_on(replace(CONFIG, mixed_precision=asked), tmp_path) for asked in (None, True, False)]
+    same = [here == there for here, there in zip(told[True], told[False], strict=True)]
+    assert same == [False, True, True]
 
 
 def computed(config: RunConfig, run: Path) -> set[str]:
