@@ -88,8 +88,7 @@ def by_turns(options: argparse.Namespace, family: str, threads: int, folder: Pat
     for name in (OURS, *peers) if options.peers else (OURS,):
         python = sys.executable if name == OURS else options.peers
         command = [python, __file__, "--as-worker", name, str(folder), "--families", family]
-        command += ["--threads", str(threads)] + (["--features", str(options.features)] if options.features else [])
-        command += ["--bfloat16"] if options.bfloat16 else []
+        command += ["--threads", str(threads), *passed_on(options)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
         workers[name] = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -112,6 +111,12 @@ def by_turns(options: argparse.Namespace, family: str, threads: int, folder: Pat
         name: (statistics.median(clock for clock, _ in told), statistics.median(cpu for _, cpu in told))
         for name, told in found.items()
     }
+
+
+def passed_on(options: argparse.Namespace) -> list[str]:
+    """What a process for one family is told of the options."""
+    features = ["--features", str(options.features)] if options.features else []
+    return features + (["--bfloat16"] if options.bfloat16 else [])
 
 
 def work(options: argparse.Namespace, name: str, folder: str) -> None:
@@ -179,10 +184,8 @@ def ours(options: argparse.Namespace, folder: Path, name: str) -> tuple[Any, Cal
 def operations(options: argparse.Namespace) -> None:
     """Prints milliseconds a step by kind of operation, and what part of the processor's peak the step reaches."""
     if len(options.families) > 1:  # Each in a process of its own, which has its own threads.
-        further = ["--features", str(options.features)] if options.features else []
-        further += ["--bfloat16"] if options.bfloat16 else []
         for family in options.families:
-            command = [sys.executable, __file__, "--operations", "--families", family, *further]
+            command = [sys.executable, __file__, "--operations", "--families", family, *passed_on(options)]
             subprocess.run(command, check=True)
         return
     import tensorflow as tf

@@ -32,11 +32,12 @@ _ISA_WITH_BFLOAT16 = ("ALL", "DEFAULT", "BF16", "FP16", "AMX", "AVX10")
 
 def has_bfloat16() -> bool:
     """Whether what computes here, an accelerator or else the processor, is faster in bfloat16."""
-    if not tf.config.list_physical_devices("GPU") and not tf.config.list_physical_devices("TPU"):
+    if tf.config.list_physical_devices("TPU"):
+        return True
+    if not (gpus := tf.config.list_physical_devices("GPU")):
         return _multiplies_in_bfloat16()
-    found = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
-    able = [details.get("compute_capability", (0, 0)) >= _FROM for details in found]
-    return bool(tf.config.list_physical_devices("TPU")) or (bool(able) and all(able))
+    found = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    return all(details.get("compute_capability", (0, 0)) >= _FROM for details in found)
 
 
 def _multiplies_in_bfloat16() -> bool:

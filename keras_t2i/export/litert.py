@@ -18,6 +18,7 @@ import tensorflow as tf
 import keras_t2i
 from keras_t2i.core.files import sha256
 from keras_t2i.core.latents import LATENTS_RULE, example_latents, latents_for
+from keras_t2i.core.precision import computing_in
 from keras_t2i.export.completer import Completion, completed, completes, own_pictures, picture_rule, picture_shapes
 from keras_t2i.export.disk import written_by_tensorflow
 from keras_t2i.export.litert_runner import BUNDLE, COMPLETER, LiteRTBundle
@@ -235,12 +236,8 @@ def _write_vocabulary(encoder: TextEncoder, directory: Path) -> dict[str, Any]:
 
 def _float32_copy(generator: Generator) -> Generator:
     """The same generator in float32, whatever it was trained in: what every LiteRT runtime computes in."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
+    with computing_in("float32"):
         return generator.copy(dtype="float32")
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def convert(model: keras.Model, path: Path, precision: str, samples: Samples | None = None) -> dict[str, Any]:

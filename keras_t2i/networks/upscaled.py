@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from keras_t2i.networks.base import Generator, check_image_size
-from keras_t2i.networks.blocks import Block, as_it_is, convolution, leaky
+from keras_t2i.networks.blocks import Block, as_it_is, convolution, leaky, upsample
 from keras_t2i.networks.nested import NestedGenerator
 
 __all__ = ["UpscaledGenerator", "Upscaler"]
@@ -92,8 +92,6 @@ class Upscaler(Block):
         self.blocks = [Residual(width) for _ in range(depth)]
         self.grown = [convolution(max(8, width >> (i + 1))) for i in range(doublings)]
         self.to_image = convolution(3, scale=0.02)
-        self.enlarge = layers.UpSampling2D(2, interpolation="bilinear", dtype="float32")
-        self.upsample = layers.UpSampling2D(2, interpolation="bilinear")
 
     def adjustable(self, size: int) -> list[tuple[int, int]]:
         """Size and channels of the maps that are handed to `adjust`, where images of a size come in."""
@@ -105,8 +103,8 @@ class Upscaler(Block):
         for block in self.blocks:
             features = block(features)
         for conv in self.grown:
-            images = self.enlarge(images)
-            features = adjust(conv(self.upsample(leaky(features))))
+            images = upsample(images, "bilinear")
+            features = adjust(conv(upsample(leaky(features), "bilinear")))
         images = images + ops.cast(self.to_image(leaky(features)), "float32")
         return images if training else ops.clip(images, -1.0, 1.0)
 

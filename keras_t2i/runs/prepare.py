@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from keras_t2i import data
 from keras_t2i.core import specs
 from keras_t2i.core.backend import has_bfloat16
 from keras_t2i.core.cache import cache_directory
+from keras_t2i.core.precision import computing_in
 from keras_t2i.data import RENDERED, CaptionedImages, Inventory
 from keras_t2i.data.codes import coded
 from keras_t2i.data.names import PACKED, TFDS, is_folder
@@ -35,7 +35,7 @@ from keras_t2i.runs.variety import variety_of
 from keras_t2i.text import CachedTextEncoder, CaptionEncoder, TextEncoder
 from keras_t2i.transfer import Plan, draw_pairs, strategies
 
-__all__ = ["Prepared", "build", "cached", "dataset", "fitted", "is_packed", "prepare"]
+__all__ = ["Prepared", "as_begun", "build", "cached", "dataset", "fitted", "is_packed", "prepare"]
 
 _FEW_IMAGES = 1000
 """Below so many images, fine-tuning augments them unless told not to: the discriminator would learn them by heart."""
@@ -75,8 +75,8 @@ def prepare(config: RunConfig, run_dir: Path | None = None, changed_data: bool =
         ValueError: if the model or the data cannot be had, or do not go together.
         OSError: if something cannot be read.
     """
-    config = replace(config, **_as_begun(config, run_dir, changed_data))
-    with _policy("mixed_bfloat16" if config.mixed_precision else "float32"):
+    config = as_begun(config, run_dir, changed_data)
+    with computing_in("mixed_bfloat16" if config.mixed_precision else "float32"):
         return _prepared(config, run_dir)
 
 
@@ -106,17 +106,6 @@ def _prepared(config: RunConfig, run_dir: Path | None) -> Prepared:
             model.variety = variety_of(config, model, images.train_split)
         return Prepared(config, model, images)
     return _transferring(config, model, images, encoder, centering)
-
-
-@contextmanager
-def _policy(name: str) -> Iterator[None]:
-    """What networks are computed in that are made or loaded meanwhile, unless they say themselves."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _transferring(
@@ -243,18 +232,18 @@ def fitted(config: RunConfig, images: CaptionedImages) -> RunConfig:
     return replace(config, augment=augment, batch_size=batch_size)
 
 
-def _as_begun(config: RunConfig, run_dir: Path | None, changed_data: bool) -> dict[str, Any]:
-    """What is left open and was decided when the run was begun, by its machine or its data; else by this machine."""
+def as_begun(config: RunConfig, run_dir: Path | None, changed_data: bool) -> RunConfig:
+    """With what is left open as it was decided when the run was begun, by its machine or its data; else by this one."""
     decided = ("mixed_precision", "augment", "batch_size") if changed_data else ("mixed_precision",)
     names = [name for name in decided if getattr(config, name) is None]
     if run_dir is not None and (run_dir / "config.json").exists():
         try:
             begun = RunConfig.read(run_dir)
         except ValueError:
-            return {}  # No run: which is said where one would be written.
-        return {name: getattr(begun, name) for name in names}
+            return config  # No run: which is said where one would be written.
+        return replace(config, **{name: getattr(begun, name) for name in names})
     gains = config.mixed_precision is None and has_bfloat16()
-    return {"mixed_precision": True} if gains else {}
+    return replace(config, mixed_precision=True) if gains else config
 
 
 def _coded(model: TextToImage, images: CaptionedImages) -> CaptionedImages:

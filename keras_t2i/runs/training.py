@@ -51,7 +51,7 @@ def train(
     from keras_t2i.transfer import strategies
 
     training.make_deterministic()
-    with training.on_devices(devices, _to_agree_on(config, run_dir), wait_minutes) as found:
+    with training.on_devices(devices, _to_agree_on(config, run_dir, changed_data), wait_minutes) as found:
         if config.teacher is not None and found.num_workers > 1:
             raise ValueError("What a teacher draws is drawn on one machine: leave TF_CONFIG out, and pass `devices`.")
         if config.batch_size is not None:
@@ -84,21 +84,19 @@ def train(
     return result
 
 
-def _to_agree_on(config: RunConfig, run_dir: Path) -> dict[str, Any]:
+def _to_agree_on(config: RunConfig, run_dir: Path, changed_data: bool = False) -> dict[str, Any]:
     """What has to be the same in all workers: settings, versions, precision, and what they see of the run."""
     import keras
 
     import keras_t2i
-    from keras_t2i.core.backend import has_bfloat16
+    from keras_t2i.runs.prepare import as_begun
 
     seen = {"config.json": "nothing", "data.json": "nothing"}
     for name in seen:
         with contextlib.suppress(OSError):
             seen[name] = hashlib.sha256((run_dir / name).read_bytes()).hexdigest()[:12]
     versions = {"keras_t2i": keras_t2i.__version__, "Keras": keras.__version__}
-    settings = asdict(config)
-    if config.mixed_precision is None:
-        settings["mixed_precision"] = "as suits the machine: " + ("on" if has_bfloat16() else "off")
+    settings = asdict(as_begun(config, run_dir, changed_data))
     return {**settings, **versions, **{f"{name} of the run": digest for name, digest in seen.items()}}
 
 

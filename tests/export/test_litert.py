@@ -20,6 +20,7 @@ from PIL import Image
 from tiny_encoder import write_bert_preset, write_roberta_preset
 
 from keras_t2i.core.latents import latents_for
+from keras_t2i.core.precision import computing_in
 from keras_t2i.data import SHAPE_ATTRIBUTES, shape_captions
 from keras_t2i.export.litert_runner import LiteRTBundle
 from keras_t2i.models.gan import TextToImageGAN
@@ -152,14 +153,10 @@ def test_other_tokenizers_are_left_out_with_a_note(tmp_path: Path) -> None:
 
 
 def test_a_model_trained_in_bfloat16_is_exported_in_float32(tmp_path: Path) -> None:
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with computing_in("mixed_bfloat16"):
         gan = trained("mlp", None)
         gan.export(tmp_path / "bundle", "litert")
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
-    finally:
-        keras.config.set_dtype_policy(policy)
     same = trained("mlp", None)
     same.ema_generator.set_weights(gan.ema_generator.get_weights())
     latents, text = np.ones((1, LATENT_DIM), np.float32), np.ones((1, EMBEDDING_DIM), np.float32)

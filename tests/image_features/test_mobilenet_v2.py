@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_t2i.core.precision import computing_in
 from keras_t2i.image_features import ImageFeatures
 from keras_t2i.image_features.mobilenet_v2 import Arrays, build_mobilenet_v2, fold_batch_normalization
 
@@ -67,11 +68,8 @@ def test_a_file_gives_the_same_network_under_any_precision_policy(arrays: Arrays
     save(tmp_path / "folded.npz", arrays, k52=np.zeros((1280, 10)))  # with a classifier, which is not read
     images = np.random.default_rng(1).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
     built = ImageFeatures(build_mobilenet_v2(arrays, 32), "built")
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with computing_in("mixed_bfloat16"):
         features = ImageFeatures.from_preset(tmp_path / "folded.npz", image_size=32)
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert (features.name, features.dim, features.image_size) == ("folded-32", 1280, 32)
     assert features.fingerprint == built.fingerprint
     np.testing.assert_array_equal(features(images), built(images))

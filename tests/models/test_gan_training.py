@@ -16,6 +16,7 @@ from checks import (
 )
 from keras_t2i.augmentation import DiffAugment
 
+from keras_t2i.core.precision import computing_in
 from keras_t2i.models.gan import TextToImageGAN
 
 CAPTIONS = ["a small red star", "two dogs on a beach", "a blue ring, top left", "a yellow flower"]
@@ -200,13 +201,10 @@ def test_eager_and_compiled_training_agree():
 
 
 def test_mixed_bfloat16_trains_float32_weights():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with computing_in("mixed_bfloat16"):
         gan = tiny_gan("dcgan", augmentation=DiffAugment())
         before = copies(gan.generator.trainable_weights)
         history = _fit(gan, make_batch(), make_batch(seed=1))
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert gan.generator.convolutions[0].compute_dtype == "bfloat16"
     assert {str(weight.dtype) for weight in gan.generator.weights + gan.discriminator.weights} == {"float32"}
     assert all(np.isfinite(values).all() for values in history.values())
@@ -215,12 +213,8 @@ def test_mixed_bfloat16_trains_float32_weights():
 
 
 def test_mixed_float16_is_refused_with_the_alternative():
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        with pytest.raises(ValueError, match="mixed_bfloat16") as error:
-            tiny_gan("mlp")
-    finally:
-        keras.config.set_dtype_policy("float32")
+    with computing_in("mixed_float16"), pytest.raises(ValueError, match="mixed_bfloat16") as error:
+        tiny_gan("mlp")
     one_line(error)
 
 

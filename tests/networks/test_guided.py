@@ -8,6 +8,7 @@ import pytest
 from checks import EMBEDDING_DIM, built_networks, make_batch, make_latents, move_weights, one_line, tensors
 
 from keras_t2i.core.pixels import resize
+from keras_t2i.core.precision import computing_in
 from keras_t2i.networks import IMAGE_INPUTS, GuidedGenerator, UpscaledGenerator
 from keras_t2i.networks.image_inputs import hide, random_masks, with_known
 from keras_t2i.networks.outlines import moved
@@ -35,12 +36,8 @@ def drawn(network: GuidedGenerator, images: object = IMAGES, seed: int = 0) -> n
 
 def test_in_mixed_precision_a_second_stage_and_a_branch_draw_the_same_but_for_rounding() -> None:
     exact = guided("sketch", 64)
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with computing_in("mixed_bfloat16"):
         rounded = guided("sketch", 64)
-    finally:
-        keras.config.set_dtype_policy(before)
     assert rounded.source.upscaler.stem.compute_dtype == "bfloat16"
     rounded.set_weights(exact.get_weights())
     images, expected = drawn(rounded), drawn(exact)

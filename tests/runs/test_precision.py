@@ -11,7 +11,7 @@ import keras
 import pytest
 
 from keras_t2i import TextToImageGAN
-from keras_t2i.core import backend, machine
+from keras_t2i.core import machine
 from keras_t2i.core.backend import has_bfloat16
 from keras_t2i.runs import RunConfig, finetune, train
 from keras_t2i.runs import prepare as preparing
@@ -107,10 +107,21 @@ def test_fine_tuning_computes_in_bfloat16_too_and_resumes_so(tmp_path: Path, mon
 def test_workers_on_machines_that_differ_in_it_do_not_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = {}
     for found in (True, False):
-        monkeypatch.setattr(backend, "has_bfloat16", lambda found=found: found)
+        monkeypatch.setattr(preparing, "has_bfloat16", lambda found=found: found)
         told[found] = [_to_agree_on(replace(CONFIG, mixed_precision=asked), tmp_path) for asked in (None, True, False)]
     same = [here == there for here, there in zip(told[True], told[False], strict=True)]
     assert same == [False, True, True]
+    assert told[True][0]["mixed_precision"] is True
+
+
+def test_workers_agree_on_what_a_run_was_begun_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(replace(CONFIG, mixed_precision=True), tmp_path / "run", epochs=1, verbose=0)
+    told = []
+    for found in (True, False):
+        monkeypatch.setattr(preparing, "has_bfloat16", lambda found=found: found)
+        told.append(_to_agree_on(CONFIG, tmp_path / "run"))
+    assert told[0] == told[1]
+    assert told[0]["mixed_precision"] is True
 
 
 def computed(config: RunConfig, run: Path) -> set[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import keras
 import keras_nlp
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ import tensorflow as tf
 from checks import make_batch, one_line, tiny_gan
 from tiny_encoder import edit_json, write_bert_preset, write_distil_bert_preset, write_roberta_preset
 
+from keras_t2i.core.precision import computing_in
 from keras_t2i.text import TextEncoder
 
 STRANGE = [
@@ -144,13 +144,9 @@ def test_fingerprint_follows_all_that_decides_an_embedding(bert: Path, tmp_path:
 
 
 def test_computes_in_float32_under_a_mixed_policy(bert: Path, encoder: TextEncoder) -> None:
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with computing_in("mixed_bfloat16"):
         mixed = TextEncoder.from_preset(bert)
         np.testing.assert_array_equal(mixed.encode(["a red star"]), encoder.encode(["a red star"]))
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 @pytest.mark.parametrize("name", ["no_such_encoder", "/no/such/directory", ""])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import pytest
 from checks import tiny_gan
 from pretrained_models import CAPTIONS, check_only_the_plan_moves, fit, pretrained, refusal, values
 
 from keras_t2i import transfer
+from keras_t2i.core.precision import computing_in
 from keras_t2i.models.gan import TextToImageGAN
 from keras_t2i.transfer.layers import named_layers
 
@@ -115,10 +115,7 @@ def test_nothing_to_train_is_refused() -> None:
 
 
 def test_mixed_precision_keeps_frozen_weights_too() -> None:
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with computing_in("mixed_bfloat16"):
         gan = pretrained()
         check_only_the_plan_moves(gan, transfer.lora(gan, rank=2))
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert values(gan, "generator")["generator/features/kernel"].dtype == np.float32
