@@ -53,6 +53,9 @@ def model_card(name: str, config: Mapping[str, Any]) -> str:
     size, generator = config["generator"]["config"]["image_size"], config["generator"]["class_name"]
     caption = str(card.get("caption", "a caption")).replace('"', "'")
     lines += [_USE.format(name=name, caption=caption, image_size=size, generator=generator, text_encoder=encoder), ""]
+    if image_input := config["generator"]["config"].get("image_input"):
+        mask = " --mask mask.png" if image_input == "complete" else ""
+        lines += [f'With a picture: `keras-t2i complete {name} picture.png "{caption}"{mask} --output drawn`.', ""]
     for key, heading in CARD_TEXTS.items():
         if heading and key in card:
             text = f"`{card[key]}`" if key == "command" else str(card[key])

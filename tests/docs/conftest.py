@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import functools
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import tensorflow as tf
 from checks import tiny_gan
 from command_line import keras_t2i, write_rows
-from doc_pages import FEATURES, MINUTES, TINY, cut
+from doc_pages import FEATURES, MINUTES, ROOT, TINY, cut
 from keras_t2i.augmentation import CaptionAugmentation
 from PIL import Image, ImageDraw
 from tiny_image_networks import write_mobilenet_v2
@@ -60,11 +61,12 @@ _from_preset = functools.cache(keras_nlp.models.TextEmbedder.from_preset)
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds what the pages take for granted: `my_images`, `my_run`, a small model of shapes, a picture and a mask."""
+    """Holds what the pages take for granted: `my_images`, `my_run`, a small model, a picture, a mask, and sketches."""
     path = tmp_path_factory.mktemp("docs")
     Image.linear_gradient("L").save(path / "picture.png")
     write_mobilenet_v2(path / FEATURES)
     Image.linear_gradient("L").point(lambda value: 255 * (value > 128)).save(path / "mask.png")
+    shutil.copytree(ROOT / "examples" / "sketches", path / "examples" / "sketches")
     (path / "captions.txt").write_text("a large red star\na small blue ring\n")
     write_captioned_images(path / "my_images")
     gan = tiny_gan(

@@ -39,7 +39,6 @@ def page(browser: Any, guided_site: str) -> Iterator[Any]:
     """The page with paper and a pen."""
     with visited(browser, guided_site) as page:
         write(page, CAPTION)
-        page.get_by_role("radio", name="Sketch").check()
         page.get_by_label("Brush", exact=True).fill("6")
         drawn(page)
         yield page
@@ -76,6 +75,21 @@ def test_a_sketch_is_drawn_as_python_draws_it(page: Any, gan: TextToImageGAN) ->
     assert page.locator("#pad").is_hidden()
     page.get_by_role("radio", name="Sketch").check()
     check_drawn(page, gan, sketch, OTHER, -7)  # It is still on the paper.
+
+
+def test_it_begins_with_the_pen_and_a_link_with_what_it_says(page: Any) -> None:
+    for _ in range(2):
+        assert page.get_by_role("radio", name="Sketch").is_checked()
+        assert page.locator("#pad").is_visible()
+        page.reload()
+        page.evaluate("keras_t2i.ready")
+        drawn(page)
+    page.get_by_role("radio", name="9 variations").check()
+    drawn(page)
+    page.reload()
+    page.evaluate("keras_t2i.ready")
+    assert len(drawn(page)) == 9
+    assert page.get_by_role("radio", name="9 variations").is_checked()
 
 
 def test_what_is_drawn_follows_the_pen_the_eraser_and_the_keyboard(page: Any, gan: TextToImageGAN) -> None:

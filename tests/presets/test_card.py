@@ -58,3 +58,11 @@ def test_a_card_may_say_little_or_something_else(card: dict[str, Any]) -> None:
     assert page.startswith("---\n")
     assert "no text encoder" in page
     assert "## Measured quality" not in page
+
+
+@pytest.mark.parametrize(("image_input", "mask"), [("sketch", ""), ("complete", " --mask mask.png")])
+def test_a_card_tells_how_a_picture_is_given(image_input: str, mask: str) -> None:
+    generator = {"class_name": "GuidedGenerator", "config": {"image_size": 64, "image_input": image_input}}
+    command = f"keras-t2i complete shapes_64 picture.png \"a 'red' star\"{mask} --output drawn"
+    assert command in card_of(CARD, generator=generator)
+    assert "keras-t2i complete" not in card_of(CARD)

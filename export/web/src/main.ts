@@ -131,6 +131,7 @@ function prepareEasel(imageInput: string, imageSize: number): void {
     element(id).hidden = !isShown;
   }
   if (!hasPen) return;
+  if (!new URLSearchParams(location.hash.slice(1)).has("view")) for (const view of views) view.checked = view.value === "fill";
   element("tools").setAttribute("aria-label", "Sketching");
   element("brush").setAttribute("aria-label", "Paper to sketch on");
   element("eraser").textContent = "Eraser";

@@ -1,6 +1,6 @@
 /** All that decides what is drawn, and its form in an address: a link draws the same picture again. */
 
-/** `fill` is no part of an address: what was rubbed out of which picture does not go into one. */
+/** `fill` is no part of an address: what was rubbed out of which picture, or sketched, does not go into one. */
 export type View = "one" | "grid" | "between" | "fill";
 
 export interface State {
@@ -22,7 +22,7 @@ export function initialState(): State {
 export function toHash(state: State, model: string): string {
   const values = new URLSearchParams({ prompt: state.prompt, seed: String(state.seed), index: String(state.index) });
   values.set("truncation", String(state.truncation));
-  values.set("view", state.view === "fill" ? "one" : state.view);
+  if (state.view !== "fill") values.set("view", state.view);
   if (state.view === "between") {
     values.set("second", state.second);
     values.set("mix", String(state.mix));
