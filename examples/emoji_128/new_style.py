@@ -1,16 +1,18 @@
 """A style that emoji_128 has never seen, from 60 pictures: is it drawn, and are names still told apart?
 
 Command:  python examples/emoji_128/new_style.py make NEW
-          keras-t2i finetune emoji_128 NEW/train -o RUN --steps N ...
-          python examples/emoji_128/new_style.py measure NEW FOLDER emoji_128 RUN --squeezenet FILE
+          keras-t2i finetune emoji_128 NEW/known --strategy translate -o RUN --steps N
+          python examples/emoji_128/new_style.py measure NEW FOLDER emoji_128 RUN --known --squeezenet FILE
 Needs:    npm; resvg-py; to measure, the folder of make_data.py, and SqueezeNet 1.0 as measure_in_squeezenet.py reads
           it
 Cost:     a minute to make, five minutes of one core to measure
 Result:   NEW/train, 60 captioned pictures in Fluent's high contrast, black on white (copyright Microsoft Corporation,
-          MIT), and NEW/all, those of all names. Then a table, a row a model and one of real pictures, of 300 other
+          MIT), NEW/known, the same with captions that call them flat, which is a style that emoji_128 knows, and
+          NEW/all, those of all names. Then a table, a row a model and one of real pictures, of 300 other
           names, none of them held out from emoji_128: the share that a linear classifier of all six styles calls the
           new one, and R-precision (1 of 100) by a judge that was trained on real pictures of all six. Of `emoji_128`
-          itself it is asked with the style of Fluent's flat pictures: that is how well it knew these names before.
+          itself it is asked with the style of Fluent's flat pictures: that is how well it knew these names before;
+          with `--known` of the others too.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import numpy as np
 from make_data import NAMES, PACKAGES, captions, drawer, named, unpacked
 from PIL import Image
 
-STYLE = "high contrast"
+STYLE, KNOWN = "high contrast", "flat"
 PACKAGE = ("@iconify-json/fluent-emoji-high-contrast", "1.2.6")
 NUM_SHOWN, NUM_ASKED = 60, 300
 
@@ -38,6 +40,7 @@ def main() -> None:
     measuring.add_argument("new", type=Path)
     measuring.add_argument("folder", type=Path)
     measuring.add_argument("models", nargs="+")
+    measuring.add_argument("--known", action="store_true", help="the models were taught NEW/known")
     measuring.add_argument("--squeezenet", type=Path, required=True)
     options = parser.parse_args()
     if options.command == "make":
@@ -54,14 +57,15 @@ def make(new: Path) -> None:
         entries = list(named(unpacked(Path(scratch), *NAMES[:2])))
         found = [(entry, picture) for entry in entries if (picture := draw(entry)) is not None]
     shown = set(random.permutation(len(found))[:NUM_SHOWN].tolist())
-    rows: dict[str, list[dict[str, Any]]] = {"all": [], "train": []}
+    rows: dict[str, list[dict[str, Any]]] = {"all": [], "train": [], "known": []}
     for number, (entry, picture) in enumerate(found):
         texts = [text for text in captions(entry["name"], STYLE, entry["keywords"], random) if STYLE in text]
         row = {"file_name": f"{entry['code']}.png", "text": texts, "name": entry["name"], "shown": number in shown}
-        for folder in ("all", "train") if number in shown else ("all",):
+        for folder in ("all", "train", "known") if number in shown else ("all",):
             (new / folder).mkdir(parents=True, exist_ok=True)
             picture.save(new / folder / row["file_name"], optimize=True)
-            rows[folder].append(row)
+            told = [text.replace(STYLE, KNOWN) for text in texts] if folder == "known" else texts
+            rows[folder].append({**row, "text": told})
     for folder, some in rows.items():
         (new / folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
     print(f"{len(rows['train'])} pictures of {len(found)} in {new / 'train'}.")
@@ -91,7 +95,7 @@ def measure(options: argparse.Namespace) -> None:
     judge.fit(np.concatenate([of_old, of_new]), [row["text"] for row in (*old, *new)])
     print("| pictures | called the new style | R-precision, 1 of 100 |", "|---" * 3 + "|", sep="\n")
     for model in ("real", *options.models):
-        style = STYLE if model == "real" or Path(model).exists() else "flat"
+        style = STYLE if model == "real" or (Path(model).exists() and not options.known) else KNOWN
         texts = [f"{new[number]['name']}, {style} style" for number in asked]
         images = of_new[asked]
         if model != "real":

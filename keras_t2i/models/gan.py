@@ -181,7 +181,7 @@ class TextToImageGAN(TextToImage):
         if draw is None:
             drawing = network(latents, network.select(condition), training=training)
         else:
-            drawing = draw(network, images, latents, network.select(condition))
+            drawing, images = draw(network, images, latents, network.select(condition), seed)
         generated = network.completed(drawing, condition)
         inputs = {"images": images, "latents": latents, "drawing": drawing, **condition}
         if training and any(map(losses.is_alone, self.generator_terms)):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keras_t2i.networks.styled import StyledGenerator
     from keras_t2i.networks.stylizing import StylizingNetwork
     from keras_t2i.networks.text_tower import TextTower
+    from keras_t2i.networks.translated import TranslatedGenerator
     from keras_t2i.networks.upscaled import UpscaledGenerator
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "StyledGenerator",
     "StylizingNetwork",
     "TextTower",
+    "TranslatedGenerator",
     "UpscaledGenerator",
 ]
 
@@ -69,6 +71,7 @@ __getattr__ = lazy(
         "styled": ["StyledGenerator"],
         "stylizing": ["StylizingNetwork"],
         "text_tower": ["TextTower"],
+        "translated": ["TranslatedGenerator"],
         "upscaled": ["UpscaledGenerator"],
     },
 )

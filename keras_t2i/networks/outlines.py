@@ -100,7 +100,7 @@ def moved(images: Any, seed: Any) -> Any:
     """Images moved at random: mirrored and enlarged; on a plain ground also turned, shifted and made smaller.
 
     Args:
-        images: Shape `(B, size, size, 3)`.
+        images: Shape `(B, size, size, C)`: several images may be beside each other, which are moved alike.
         seed: A `keras.random.SeedGenerator`, or an integer.
     """
     from keras import ops
@@ -129,5 +129,7 @@ def _is_plain(images: Any) -> Any:
     from keras import ops
 
     rows, columns = images[:, :: images.shape[1] - 1], images[:, :, :: images.shape[2] - 1]
-    border = ops.concatenate([ops.reshape(each, (-1, 2 * images.shape[1], 3)) for each in (rows, columns)], axis=1)
+    border = ops.concatenate(
+        [ops.reshape(each, (-1, 2 * images.shape[1], images.shape[-1])) for each in (rows, columns)], axis=1
+    )
     return ops.all(ops.std(border, axis=1) < _PLAIN, axis=-1)

@@ -34,9 +34,9 @@ _PACKAGE = "keras_t2i"
 GeneratorTerm = Callable[[Any, dict[str, Any]], Any]
 """A function of the generated images and of the batch they were generated for, whose value, a scalar, is added to the
 generator's loss. The batch holds `"images"`, `"latents"` and `"sentence_embeddings"`. A term with a method
-`draw(generator, images, latents, sentence_embeddings)` draws what a step of training judges: see
-`keras_t2i.objectives.redrawing`. One with a true attribute `is_alone` takes the place of the discriminator, which is
-then not asked: see `keras_t2i.objectives.restyling`."""
+`draw(generator, images, latents, sentence_embeddings, seed)` draws what a step of training judges, and returns it and
+the real images that belong to it: see `keras_t2i.objectives.redrawing`. One with a true attribute `is_alone` takes the
+place of the discriminator, which is then not asked: see `keras_t2i.objectives.restyling`."""
 
 
 def is_alone(term: GeneratorTerm) -> bool:

@@ -49,23 +49,27 @@ class Redrawing:
             )
         self.maps, self.pixel_weight, self.feature_weight = maps, pixel_weight, feature_weight
 
-    def draw(self, generator: Any, images: Any, latents: Any, sentence_embeddings: Any) -> Any:
-        """Images of the captions of a batch, the first half of them the real ones, redrawn.
+    def draw(self, generator: Any, images: Any, latents: Any, sentence_embeddings: Any, seed: Any) -> tuple[Any, Any]:
+        """Images of the captions of a batch, the first half of them the real ones, redrawn; and the real ones.
 
         Args:
             generator: A `keras_t2i.networks.UpscaledGenerator`.
             images: The real images, shape `(B, H, W, 3)`.
             latents: Noise, shape `(B, Z)`.
             sentence_embeddings: As the generator reads them, `B` rows.
+            seed: Not looked at.
         """
         first = ops.shape(images)[0] // 2
         reduced = resize(images[:first], generator.source.image_size)
         drawn = generator.source(latents[first:], sentence_embeddings[first:], training=True)
-        return generator.upscaler(ops.concatenate([reduced, drawn]), training=True)
+        return generator.upscaler(ops.concatenate([reduced, drawn]), training=True), images
 
     def __call__(self, generated: Any, batch: dict[str, Any]) -> Any:
         first = ops.shape(generated)[0] // 2
-        redrawn, real = generated[:first], batch["images"][:first]
+        return self.off(generated[:first], batch["images"][:first])
+
+    def off(self, redrawn: Any, real: Any) -> Any:
+        """By how much images are off the real ones, in pixels and features, a scalar."""
         loss = self.pixel_weight * ops.mean(ops.abs(redrawn - real))
         if self.maps is not None and self.feature_weight:
             features = [ops.stop_gradient(each) for each in self.maps(real)]

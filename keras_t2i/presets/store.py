@@ -94,7 +94,7 @@ def network_class(config: Any, base: type[keras.Model]) -> type[Any]:
         ValueError: if it is another.
     """
     list(FAMILIES.values())  # Imports every network there is a name for, and so registers it.
-    for module in ("guided", "stable_diffusion", "styled", "stylizing", "upscaled"):
+    for module in ("guided", "stable_diffusion", "styled", "stylizing", "translated", "upscaled"):
         importlib.import_module(f"keras_t2i.networks.{module}")
     name = str(config["registered_name"])
     found = keras.saving.get_registered_object(name)

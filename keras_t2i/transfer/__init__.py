@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keras_t2i.transfer.plan import Plan, Weight
     from keras_t2i.transfer.prompt_tuning import SoftPrompt, add_tokens, learn_token
     from keras_t2i.transfer.styling import style
+    from keras_t2i.transfer.translating import translate
     from keras_t2i.transfer.upscaling import upscale
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "modulation",
     "save_adapters",
     "style",
+    "translate",
     "upscale",
 ]
 
@@ -60,6 +62,7 @@ __getattr__ = lazy(
         "plan": ["Plan", "Weight"],
         "prompt_tuning": ["SoftPrompt", "add_tokens", "learn_token"],
         "styling": ["style"],
+        "translating": ["translate"],
         "upscaling": ["upscale"],
     },
 )

@@ -185,6 +185,16 @@ STRATEGIES: Table[Strategy] = Table(
             adversarial=True,
             frozen=True,
         ),
+        "translate": Strategy(
+            _ways("translating:translate"),
+            "Translated drawings",
+            "A network behind the generator learns from tens of pictures how they differ from what it draws of their "
+            "captions, which are such as it knows: a look that it never had (width=16, depth=3, pixels=30).",
+            "Isola et al. 2017, arXiv:1611.07004",
+            {"width": int, "depth": int, "pixels": float},
+            adversarial=True,
+            frozen=True,
+        ),
         "style": Strategy(
             _ways("styling:style"),
             "Style of a picture",

@@ -70,7 +70,7 @@ def test_half_of_what_is_judged_is_real_images_redrawn(upscaled: TextToImageGAN)
     generator, batch = upscaled.generator, tensors(make_batch(5, 64))
     latents, text = make_latents(5), batch["sentence_embeddings"]
     term = Redrawing(lambda images: [images, images[:, ::2, ::2]], pixel_weight=3.0, feature_weight=2.0)
-    drawn = term.draw(generator, batch["images"], latents, text)
+    drawn, _ = term.draw(generator, batch["images"], latents, text, seed=0)
     redrawn = generator.upscaler(resize(batch["images"][:2], 32), training=True)
     np.testing.assert_allclose(drawn[:2], redrawn, atol=1e-6)
     np.testing.assert_allclose(drawn[2:], generator(latents[2:], text[2:], training=True), atol=1e-6)
