@@ -366,7 +366,8 @@ def test_presets_lists_what_is_in_the_package(place: Path) -> None:
     assert result.code == 0
     assert result.json.keys() == packaged_presets().keys()
     for name, told in result.json.items():
-        assert told["bytes"] <= 12_000_000
+        # That of sketches has the generator of emoji_128 in it, and a branch beside it.
+        assert told["bytes"] <= (13_000_000 if name == "emoji_128_sketch" else 12_000_000)
         assert told["license"] == "Apache-2.0"
         assert told["description"]
         assert told["quality"]
