@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from keras_t2i.data.chest_phantoms import phantoms, render_phantoms
     from keras_t2i.data.chest_reports import PHANTOM_ATTRIBUTES, phantom_reports
     from keras_t2i.data.folder import from_folder
-    from keras_t2i.data.from_packed import from_packed
     from keras_t2i.data.inventory import Inventory
     from keras_t2i.data.packed import PackedImages
     from keras_t2i.data.packing import pack, pack_source
     from keras_t2i.data.pipeline import CaptionedImages
+    from keras_t2i.data.reading_packed import from_packed
     from keras_t2i.data.rows import SkippedRow
     from keras_t2i.data.shape_words import HELD_OUT_SYNONYMS, SHAPE_SYNONYMS
     from keras_t2i.data.split import Split
@@ -77,7 +77,7 @@ __getattr__ = lazy(
         "cartoon_faces": ["FACE_ATTRIBUTES", "face_captions", "faces", "render_faces"],
         "folder": ["from_folder"],
         "inventory": ["Inventory"],
-        "from_packed": ["from_packed"],
+        "reading_packed": ["from_packed"],
         "packed": ["PackedImages"],
         "packing": ["pack", "pack_source"],
         "chest_reports": ["PHANTOM_ATTRIBUTES", "phantom_reports"],

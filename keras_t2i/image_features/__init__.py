@@ -9,11 +9,11 @@ from keras_t2i.core.lazy import lazy
 if TYPE_CHECKING:
     from keras_t2i.image_features.cache import CachedImageFeatures
     from keras_t2i.image_features.features import ImageFeatures
-    from keras_t2i.image_features.texture_maps import texture_maps
+    from keras_t2i.image_features.textures import texture_maps
 
 __all__ = ["CachedImageFeatures", "ImageFeatures", "texture_maps"]
 
 __getattr__ = lazy(
     __name__,
-    {"cache": ["CachedImageFeatures"], "features": ["ImageFeatures"], "texture_maps": ["texture_maps"]},
+    {"cache": ["CachedImageFeatures"], "features": ["ImageFeatures"], "textures": ["texture_maps"]},
 )
