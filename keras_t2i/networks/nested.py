@@ -1,4 +1,4 @@
-"""What generators around another generator have in common: those that enlarge what it draws, or guide it."""
+"""What generators around another have in common: those that enlarge what it draws, draw it again, or guide it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_t2i.networks.base import Generator
 
-__all__ = ["NestedGenerator"]
+__all__ = ["NestedGenerator", "RedrawingGenerator"]
 
 
 class NestedGenerator(Generator):
@@ -58,3 +58,21 @@ class NestedGenerator(Generator):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         return cls(**{**config, "source": keras.saving.deserialize_keras_object(config["source"])})
+
+
+class RedrawingGenerator(NestedGenerator):
+    """Base class of generators with a network behind a trained one, that draws its drawings again at their size.
+
+    Args:
+        source: The trained generator.
+        width: Channels of the second network at full size.
+        depth: Of its layers, how many there are at its smallest size.
+    """
+
+    def __init__(self, source: Generator, width: int, depth: int, **kwargs: Any) -> None:
+        kwargs.pop("image_size", None)  # The source's.
+        super().__init__(source, source.image_size, **kwargs)
+        self.width, self.depth = width, depth
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "width": self.width, "depth": self.depth}

@@ -8,14 +8,14 @@ import keras
 from keras import layers, ops
 
 from keras_t2i.networks.base import Generator
-from keras_t2i.networks.nested import NestedGenerator
+from keras_t2i.networks.nested import RedrawingGenerator
 from keras_t2i.networks.stylizing import StylizingNetwork
 
 __all__ = ["StyledGenerator"]
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
-class StyledGenerator(NestedGenerator):
+class StyledGenerator(RedrawingGenerator):
     """Draws with a trained generator, and draws that again in the style of one picture.
 
     What captions say is left to the generator, which knows it, and brush strokes to a network that has nothing else to
@@ -43,11 +43,10 @@ class StyledGenerator(NestedGenerator):
     """
 
     def __init__(self, source: Generator, width: int = 16, depth: int = 4, enlarged: int = 1, **kwargs: Any) -> None:
-        kwargs.pop("image_size", None)  # The source's.
-        super().__init__(source, source.image_size, **kwargs)
+        super().__init__(source, width, depth, **kwargs)
         if enlarged not in (1, 2, 4):
             raise ValueError(f"Drawings are enlarged 1, 2 or 4 times; got {enlarged!r}.")
-        self.width, self.depth, self.enlarged = width, depth, enlarged
+        self.enlarged = enlarged
         self.enlarge = layers.UpSampling2D(enlarged, interpolation="bilinear")
         self.stylizer = StylizingNetwork(width, depth, name="stylizer")
 
@@ -59,4 +58,4 @@ class StyledGenerator(NestedGenerator):
         return ops.average_pool(stylized, self.enlarged)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "width": self.width, "depth": self.depth, "enlarged": self.enlarged}
+        return {**super().get_config(), "enlarged": self.enlarged}

@@ -9,14 +9,14 @@ from keras import layers, ops
 
 from keras_t2i.networks.base import Generator
 from keras_t2i.networks.blocks import Block, leaky, upsample
-from keras_t2i.networks.nested import NestedGenerator
+from keras_t2i.networks.nested import RedrawingGenerator
 from keras_t2i.networks.stylizing import Extended
 
 __all__ = ["TranslatedGenerator", "Translator"]
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
-class TranslatedGenerator(NestedGenerator):
+class TranslatedGenerator(RedrawingGenerator):
     """Draws with a trained generator, and makes of its drawing what other pictures of such captions look like.
 
     What there is to draw is left to the generator, which knows more captions than the pictures are; how they look is
@@ -43,19 +43,14 @@ class TranslatedGenerator(NestedGenerator):
     """
 
     def __init__(self, source: Generator, width: int = 16, depth: int = 3, **kwargs: Any) -> None:
-        kwargs.pop("image_size", None)  # The source's.
-        super().__init__(source, source.image_size, **kwargs)
+        super().__init__(source, width, depth, **kwargs)
         if width < 1 or depth < 1:
             raise ValueError(f"`width` and `depth` must be at least 1; got {width} and {depth}.")
-        self.width, self.depth = width, depth
         self.translator = Translator(width, depth, name="translator")
 
     def call(self, latents: Any, sentence_embeddings: Any, training: bool | None = None) -> Any:
         drawn = self.source(latents, sentence_embeddings, training=False)
         return self.translator(drawn, training=training)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "width": self.width, "depth": self.depth}
 
 
 class Translator(Block):

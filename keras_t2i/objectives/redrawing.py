@@ -10,7 +10,17 @@ from keras import ops
 from keras_t2i.core.pixels import resize
 from keras_t2i.objectives.losses import perceptual_loss
 
-__all__ = ["Redrawing"]
+__all__ = ["Redrawing", "fine_maps"]
+
+_SEEN_FINE = 3
+"""Frozen features are compared at so many scales, from the finest: what is coarser is there before."""
+
+
+def fine_maps(discriminator: Any) -> Callable[[Any], Sequence[Any]] | None:
+    """The finest feature maps of a discriminator's frozen network, as a function of images; `None` if it has none."""
+    if getattr(discriminator, "backbone", None) is None:
+        return None
+    return lambda images: discriminator.maps(images)[:_SEEN_FINE]
 
 
 class Redrawing:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from keras_t2i.networks.image_inputs import IMAGE_INPUTS
+
 __all__ = ["CARD_TEXTS", "model_card", "quality_of"]
 
 CARD_TEXTS = {
@@ -54,7 +56,7 @@ def model_card(name: str, config: Mapping[str, Any]) -> str:
     caption = str(card.get("caption", "a caption")).replace('"', "'")
     lines += [_USE.format(name=name, caption=caption, image_size=size, generator=generator, text_encoder=encoder), ""]
     if image_input := config["generator"]["config"].get("image_input"):
-        mask = " --mask mask.png" if image_input == "complete" else ""
+        mask = " --mask mask.png" if IMAGE_INPUTS[image_input].has_hole else ""
         lines += [f'With a picture: `keras-t2i complete {name} picture.png "{caption}"{mask} --output drawn`.', ""]
     for key, heading in CARD_TEXTS.items():
         if heading and key in card:

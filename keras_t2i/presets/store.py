@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from keras_t2i import networks
 from keras_t2i.core.files import CHECKSUMS, check_room, write_checksums, written_atomically
 from keras_t2i.core.gate import Stored, check_classes
 from keras_t2i.networks.families import FAMILIES
@@ -94,8 +95,8 @@ def network_class(config: Any, base: type[keras.Model]) -> type[Any]:
         ValueError: if it is another.
     """
     list(FAMILIES.values())  # Imports every network there is a name for, and so registers it.
-    for module in ("guided", "stable_diffusion", "styled", "stylizing", "translated", "upscaled"):
-        importlib.import_module(f"keras_t2i.networks.{module}")
+    importlib.import_module("keras_t2i.networks.stable_diffusion")
+    getattr(networks, str(config["class_name"]), None)  # Likewise, where the package offers it.
     name = str(config["registered_name"])
     found = keras.saving.get_registered_object(name)
     if not (isinstance(found, type) and issubclass(found, base) and found.__name__ == config["class_name"]):

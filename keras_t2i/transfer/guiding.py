@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from keras_t2i.models import TextToImageGAN
     from keras_t2i.transfer.plan import Plan
 
-__all__ = ["guide"]
+__all__ = ["check_unguided", "guide"]
 
 _WEIGHT, _WEIGHT_BESIDE_FROZEN_FEATURES = 10.0, 60.0
 """Of what the input determines: `projected` pulls at drawings six times as hard as `compact`, measured on emoji."""
@@ -47,3 +47,17 @@ def guide(gan: TextToImageGAN, image_input: str = "complete", width: int = 12) -
     is_pulled_harder = isinstance(gan.discriminator, ProjectedDiscriminator) and not generator.kind.has_hole
     weight = _WEIGHT_BESIDE_FROZEN_FEATURES if is_pulled_harder else _WEIGHT
     return replace(plan, name=generator.image_input, terms=(Consistency(generator.image_input, weight),))
+
+
+def check_unguided(gan: TextToImageGAN, does: str) -> None:
+    """Refuses a model whose generator images guide.
+
+    Args:
+        gan: The model.
+        does: What refuses it, and what it does with drawings: "`style` is for".
+
+    Raises:
+        ValueError: if images guide its generator.
+    """
+    if isinstance(gan.generator, GuidedGenerator):
+        raise ValueError(f"{does} what a generator draws from captions alone, and images guide this one.")

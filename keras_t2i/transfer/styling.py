@@ -13,10 +13,10 @@ from keras_t2i.core.latents import latents_for
 from keras_t2i.core.pixels import from_bytes
 from keras_t2i.data.pictures import style_picture
 from keras_t2i.image_features import texture_maps
-from keras_t2i.networks.guided import GuidedGenerator
 from keras_t2i.networks.styled import StyledGenerator
 from keras_t2i.objectives.restyling import Restyling
 from keras_t2i.objectives.style import StyleLoss
+from keras_t2i.transfer.guiding import check_unguided
 from keras_t2i.transfer.layers import freeze_layer, named_layers
 from keras_t2i.transfer.plan import Plan
 
@@ -69,8 +69,7 @@ def style(
     """
     if not str(image):
         raise ValueError("`style` needs a picture: style:image=FILE.")
-    if isinstance(gan.generator, GuidedGenerator):
-        raise ValueError("`style` is for what a generator draws from captions alone, and images guide this one.")
+    check_unguided(gan, "`style` is for")
     size = size or 2 * gan.image_size
     if not 32 <= size <= 1024:
         raise ValueError(f"`size` of `style` is the picture's shorter side, from 32 to 1024 pixels; got {size}.")

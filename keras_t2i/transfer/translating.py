@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from keras_t2i.networks.guided import GuidedGenerator
 from keras_t2i.networks.translated import TranslatedGenerator
+from keras_t2i.objectives.redrawing import fine_maps
 from keras_t2i.objectives.translating import Translating
 from keras_t2i.transfer.freezing import freeze
+from keras_t2i.transfer.guiding import check_unguided
 
 if TYPE_CHECKING:
     from keras_t2i.models import TextToImageGAN
     from keras_t2i.transfer.plan import Plan
 
 __all__ = ["translate"]
-
-_SEEN_FINE = 3
-"""Frozen features are compared at so many scales, from the finest."""
 
 
 def translate(gan: TextToImageGAN, width: int = 16, depth: int = 3, pixels: float = 30.0) -> Plan:
@@ -38,14 +36,9 @@ def translate(gan: TextToImageGAN, width: int = 16, depth: int = 3, pixels: floa
         pixels: Weight of the mean absolute difference.
 
     Raises:
-        ValueError: if images guide its generator, or a setting is not positive.
+        ValueError: if images guide its generator, `width` or `depth` is not positive, or `pixels` is negative.
     """
-    if isinstance(gan.generator, GuidedGenerator):
-        raise ValueError("`translate` is for what a generator draws from captions alone, and images guide this one.")
-    maps = None
-    discriminator = gan.discriminator
-    if getattr(discriminator, "backbone", None):
-        maps = lambda images: discriminator.maps(images)[:_SEEN_FINE]  # noqa: E731
-    term = Translating(maps, pixel_weight=pixels)
-    gan.use_networks(TranslatedGenerator(gan.ema_generator.copy(name="source"), width, depth), discriminator)
+    check_unguided(gan, "`translate` is for")
+    term = Translating(fine_maps(gan.discriminator), pixel_weight=pixels)
+    gan.use_networks(TranslatedGenerator(gan.ema_generator.copy(name="source"), width, depth), gan.discriminator)
     return replace(freeze(gan, generator=["source"]), name="translate", terms=(term,))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from keras_t2i.models import family_of
 from keras_t2i.networks import FAMILIES
-from keras_t2i.networks.guided import GuidedGenerator
 from keras_t2i.networks.upscaled import UpscaledGenerator
-from keras_t2i.objectives.redrawing import Redrawing
+from keras_t2i.objectives.redrawing import Redrawing, fine_maps
 from keras_t2i.transfer.freezing import freeze
+from keras_t2i.transfer.guiding import check_unguided
 from keras_t2i.transfer.strategies import enlarged
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from keras_t2i.transfer.plan import Plan
 
 __all__ = ["upscale"]
-
-_SEEN_FINE = 3
-"""Frozen features are compared at so many scales, from the finest: what is coarser is there before."""
 
 
 def upscale(gan: TextToImageGAN, image_size: int | None = None, width: int = 32, depth: int = 4) -> Plan:
@@ -44,8 +41,7 @@ def upscale(gan: TextToImageGAN, image_size: int | None = None, width: int = 32,
         ValueError: if it cannot draw images of that size.
     """
     recipe = FAMILIES[family_of(gan)]
-    if isinstance(gan.generator, GuidedGenerator):
-        raise ValueError("`upscale` enlarges what a generator draws from captions alone, and images guide this one.")
+    check_unguided(gan, "`upscale` enlarges")
     image_size = enlarged(gan.image_size, image_size)
     generator = UpscaledGenerator(gan.ema_generator.copy(name="source"), image_size, width, depth)
     vocabulary_size = gan.discriminator.vocabulary_size
@@ -53,9 +49,7 @@ def upscale(gan: TextToImageGAN, image_size: int | None = None, width: int = 32,
     discriminator = recipe.discriminator(image_size=image_size, vocabulary_size=vocabulary_size)
     discriminator.build_for(gan.embedding_dim)
     discriminator.center_like(gan.generator)
-    term = Redrawing()
     if backbone := getattr(gan.discriminator, "backbone", None):
         discriminator.initialize_backbone(backbone.get_weights())
-        term = Redrawing(lambda images: discriminator.maps(images)[:_SEEN_FINE])
     gan.use_networks(generator, discriminator)
-    return replace(freeze(gan, generator=["source"]), name="upscale", terms=(term,))
+    return replace(freeze(gan, generator=["source"]), name="upscale", terms=(Redrawing(fine_maps(discriminator)),))
